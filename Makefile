@@ -1,0 +1,41 @@
+# `make demo` and `make test` need nothing but a Python >= 3.12; everything else is installed into .venv.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test check format cover bench test-vllm lock clean
+ARGS ?=
+BIN := .venv/bin
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.venv/.ready: pyproject.toml requirements.lock scripts/bootstrap.sh
+	@sh scripts/bootstrap.sh
+
+setup: .venv/.ready ## make the environment in .venv
+
+demo: .venv/.ready ## stream a recording through the gateway and the embedded engine (ARGS="my.wav")
+	@$(BIN)/parley demo $(ARGS)
+
+serve: .venv/.ready ## run the gateway with the embedded engine until Ctrl-C (ARGS="--port 9000")
+	@$(BIN)/parley serve $(ARGS)
+
+test: .venv/.ready ## everything that needs no network beyond loopback: style, types, layers, tests, coverage
+	@sh scripts/test.sh $(ARGS)
+
+check: .venv/.ready ## style, types and import layers alone
+	@sh scripts/check.sh
+
+format: .venv/.ready ## rewrite the code in the house style
+	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .
+
+bench: .venv/.ready ## measure the gateway beside nginx and a FastAPI splice (minutes; Linux, needs nginx and gcc)
+	@sh benchmarks/run.sh $(ARGS)
+
+test-vllm: .venv/.ready ## install and start the real vLLM on this CPU and run the gateway against it (10+ minutes)
+	@sh tests/realvllm/run.sh $(ARGS)
+
+lock: .venv/.ready ## refresh requirements.lock (needs uv)
+	@uv pip compile pyproject.toml --all-extras --universal --python-version 3.12 --upgrade --quiet \
+		--no-emit-index-url --no-emit-find-links --no-annotate --no-header --output-file requirements.lock
+
+clean: ## remove the environment and caches
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist

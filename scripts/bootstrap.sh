@@ -1,0 +1,18 @@
+#!/bin/sh
+# Makes .venv with Parley, its embedded engine and the development tools at the locked versions.
+# uv where it is installed; venv and pip otherwise.
+set -eu
+cd "$(dirname "$0")/.."
+if command -v uv >/dev/null 2>&1 && uv --version >/dev/null 2>&1; then
+    python=$(sh scripts/find-python.sh 2>/dev/null) || python=">=3.12"
+    uv venv --quiet --allow-existing --python "$python" .venv
+    VIRTUAL_ENV="$PWD/.venv" uv pip install --quiet --constraint requirements.lock --editable '.[engine,dev]'
+else
+    python=$(sh scripts/find-python.sh)
+    echo "parley: making .venv with $("$python" --version) (about 20 s with a warm cache, minutes without)"
+    [ -x .venv/bin/python ] && .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 12))' ||
+        "$python" -m venv --clear .venv
+    .venv/bin/python -m pip install -qq --disable-pip-version-check \
+        --constraint requirements.lock --editable '.[engine,dev]'
+fi
+touch .venv/.ready

@@ -1,0 +1,1 @@
+"""Audio as pure computation: PCM and G.711, WAV, resampling, chunking."""

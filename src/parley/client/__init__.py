@@ -1,0 +1,1 @@
+"""The client side: a realtime session, captions, and pacing."""

@@ -1,0 +1,296 @@
+"""Every error Parley reports, as data: one table from a stable code to what each wire says of it.
+
+```
+ParleyError          code, fault, retry, retry_after_s, message; its spec holds the wires' numbers
+```
+There is one exception class on purpose: what a caller decides on is data (`fault`, `retry`), not a type.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Fault(StrEnum):
+    """Whose side the cause lies on."""
+
+    CLIENT = "client"
+    SERVER = "server"
+    UPSTREAM = "upstream"
+
+
+class Retry(StrEnum):
+    """What may help: nothing, the same session again, or a new session."""
+
+    NEVER = "never"
+    SAME_SESSION = "same-session"
+    NEW_SESSION = "new-session"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorSpec:
+    """One row of the table.
+
+    `summary` says what happened, `fix` what to do. `ws_close` is the WebSocket close code used when the error ends
+    the connection (RFC 6455 section 7.4, IANA registry). `h2_error` names an RFC 9113 section 7 code. `aws_exception`
+    is the shape of SageMaker's runtime model; `vllm_code` is the `code` a vLLM client already knows.
+    """
+
+    code: str
+    fault: Fault
+    retry: Retry
+    http_status: int
+    ws_close: int
+    h2_error: str
+    aws_exception: str
+    openai_type: str
+    vllm_code: str
+    summary: str
+    fix: str
+
+
+def _client(
+    code: str,
+    summary: str,
+    fix: str,
+    *,
+    vllm: str = "invalid_event",
+    http: int = 400,
+    close: int = 1008,
+    retry: Retry = Retry.SAME_SESSION,
+) -> ErrorSpec:
+    return ErrorSpec(
+        code=code,
+        fault=Fault.CLIENT,
+        retry=retry,
+        http_status=http,
+        ws_close=close,
+        h2_error="NO_ERROR",
+        aws_exception="InputValidationError",
+        openai_type="invalid_request_error",
+        vllm_code=vllm,
+        summary=summary,
+        fix=fix,
+    )
+
+
+def _upstream(code: str, summary: str, fix: str, *, http: int = 424, close: int = 1011) -> ErrorSpec:
+    return ErrorSpec(
+        code=code,
+        fault=Fault.UPSTREAM,
+        retry=Retry.NEW_SESSION,
+        http_status=http,
+        ws_close=close,
+        h2_error="NO_ERROR",
+        aws_exception="ModelError",
+        openai_type="server_error",
+        vllm_code="processing_error",
+        summary=summary,
+        fix=fix,
+    )
+
+
+def _server(
+    code: str, summary: str, fix: str, *, http: int = 503, close: int = 1013, h2: str = "REFUSED_STREAM"
+) -> ErrorSpec:
+    return ErrorSpec(
+        code=code,
+        fault=Fault.SERVER,
+        retry=Retry.NEW_SESSION,
+        http_status=http,
+        ws_close=close,
+        h2_error=h2,
+        aws_exception="ServiceUnavailableError" if http == 503 else "InternalServerError",
+        openai_type="server_error",
+        vllm_code="processing_error",
+        summary=summary,
+        fix=fix,
+    )
+
+
+_ROWS = (
+    # What the client sent.
+    _client(
+        "invalid-json",
+        "The message is not JSON.",
+        "Send one JSON object in each text frame, encoded as UTF-8.",
+        vllm="invalid_json",
+    ),
+    _client(
+        "invalid-event",
+        "The event lacks a field or has one of the wrong type.",
+        "Compare it with docs/protocol.md; session.update takes a top-level `model`.",
+    ),
+    _client(
+        "unknown-event",
+        "The event's type is not one that this endpoint knows.",
+        "Send session.update, input_audio_buffer.append or input_audio_buffer.commit.",
+        vllm="unknown_event",
+    ),
+    _client(
+        "invalid-audio",
+        "The audio is empty, not base64, or not a whole number of 16-bit samples.",
+        "Send base64 (padded) of PCM16 little-endian, 16 kHz, mono, an even number of bytes.",
+        vllm="invalid_audio",
+    ),
+    _client(
+        "binary-frame",
+        "A binary frame arrived where JSON text belongs.",
+        "Send JSON in text frames; audio goes as base64 in input_audio_buffer.append.",
+        close=1003,
+    ),
+    _client(
+        "message-too-large",
+        "The message is larger than this endpoint takes.",
+        "Send audio in pieces of 20 ms to 1 s.",
+        http=413,
+        close=1009,
+    ),
+    _client(
+        "model-not-found",
+        "The model asked for is not served here.",
+        "Name a model that GET /v1/models lists, or leave the name empty.",
+        vllm="model_not_found",
+        http=404,
+    ),
+    _client(
+        "model-not-set",
+        "A turn was started before session.update named the model.",
+        'Send {"type":"session.update","model":"..."} first.',
+        vllm="model_not_validated",
+    ),
+    _client(
+        "input-overflow",
+        "More audio was sent before the turn was started than the session may hold.",
+        'Send {"type":"input_audio_buffer.commit"} first, then the audio.',
+        http=413,
+        close=1009,
+        retry=Retry.NEW_SESSION,
+    ),
+    _client(
+        "too-many-turns",
+        "More turns are waiting than the session may hold.",
+        "Wait for transcription.done before starting further turns.",
+        http=429,
+        retry=Retry.NEW_SESSION,
+    ),
+    _client(
+        "too-many-errors",
+        "The connection was closed after too many invalid messages.",
+        "Fix the cause that the earlier errors name, then connect again.",
+        http=429,
+        retry=Retry.NEW_SESSION,
+    ),
+    _client(
+        "slow-client",
+        "The client did not read its results, and the output held for it reached its limit.",
+        "Read from the connection while sending.",
+        http=408,
+        retry=Retry.NEW_SESSION,
+    ),
+    _client(
+        "unsupported-media",
+        "The body's content type or encoding is not one that can be read.",
+        "Send audio/wav, or raw PCM16 as audio/pcm;rate=16000;channels=1.",
+        http=415,
+        retry=Retry.NEVER,
+    ),
+    _client(
+        "invalid-wav",
+        "The file says it is WAV and is not, or holds an encoding that cannot be read.",
+        "Send PCM, float or G.711 WAV; convert others with ffmpeg.",
+        retry=Retry.NEVER,
+    ),
+    _client(
+        "bad-request",
+        "The request is not valid HTTP for this route, or not a WebSocket upgrade.",
+        "See docs/protocol.md for the routes and their methods.",
+        retry=Retry.NEVER,
+    ),
+    _client(
+        "not-found",
+        "There is no such route.",
+        "See docs/protocol.md for the routes.",
+        http=404,
+        retry=Retry.NEVER,
+    ),
+    # What became of the model server.
+    _upstream(
+        "upstream-unavailable",
+        "The model server could not be reached or is not ready.",
+        "Retry; the operator should look at the model server's log and GET /ping.",
+        http=503,
+        close=1013,
+    ),
+    _upstream(
+        "upstream-closed",
+        "The model server closed its connection or died during the turn.",
+        "Start a new session and send the turn again; its text so far is not complete.",
+    ),
+    _upstream(
+        "upstream-error",
+        "The model server reported an error during the turn.",
+        "Start a new session and send the turn again; the operator should look at the model server's log.",
+    ),
+    _upstream(
+        "upstream-truncated",
+        "The model server ended the turn before it was told to: its length limit, or a shutdown.",
+        "Start a new session for the rest; the operator may raise the model's length limit.",
+    ),
+    _upstream(
+        "upstream-stalled",
+        "The model server accepts audio and answers nothing.",
+        "Retry later; the operator should look for an overloaded model server.",
+    ),
+    _upstream(
+        "upstream-protocol",
+        "The model server sent something that its protocol does not allow.",
+        "The operator should check that the upstream URL is a vLLM realtime endpoint of a supported version.",
+    ),
+    # What this server decided.
+    _server(
+        "at-capacity",
+        "Every stream that this server may open is in use.",
+        "Retry after the time given, or use another server.",
+    ),
+    _server(
+        "shutting-down",
+        "The server is going away.",
+        "Connect again; another server, or this one after its restart, takes over.",
+        close=1012,
+    ),
+    _server(
+        "internal-error",
+        "Parley failed; this is a bug.",
+        "Report it with the session's id; a new session may work.",
+        http=500,
+        close=1011,
+        h2="INTERNAL_ERROR",
+    ),
+)
+
+ERRORS: dict[str, ErrorSpec] = {row.code: row for row in _ROWS}
+"""The table, by code. `docs/errors.md` lists the same set; a test compares them."""
+
+
+class ParleyError(Exception):
+    """An error with a code of the table. `detail` adds the case's particulars and never holds content."""
+
+    def __init__(self, code: str, detail: str = "", *, retry_after_s: float | None = None) -> None:
+        super().__init__(code, detail)
+        self.spec = ERRORS[code]
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+
+    @property
+    def code(self) -> str:
+        """The stable, kebab-case code."""
+        return self.spec.code
+
+    @property
+    def message(self) -> str:
+        """What happened, the particulars, and what to do: one paragraph for a person."""
+        parts = (self.spec.summary, self.detail, self.spec.fix)
+        return " ".join(part for part in parts if part)
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"

@@ -1,0 +1,1 @@
+"""The embedded model server: vLLM's realtime protocol over a CPU speech recogniser."""

@@ -1,0 +1,1 @@
+"""Listeners: one adapter per client connection, for WebSockets and plain HTTP on one port."""

@@ -1,0 +1,1 @@
+"""Model servers as seen from the gateway: legs, health, and the supervised child process."""

@@ -1,0 +1,1 @@
+"""Bytes to messages and back: synchronous and sans-I/O."""
