@@ -15,6 +15,7 @@ import pybase64
 
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
+from parley.core.usage import Usage as Usage
 
 APPEND = "input_audio_buffer.append"
 COMMIT = "input_audio_buffer.commit"
@@ -51,15 +52,6 @@ class Created:
     """The server accepted the connection."""
 
     session_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Token counts of a turn: `completion_tokens` is the number of 80 ms steps."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

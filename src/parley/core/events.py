@@ -1,0 +1,139 @@
+"""What may happen to a session: facts, in the past tense."""
+
+from dataclasses import dataclass
+
+from parley.core.content import Audio, Text
+from parley.core.errors import ParleyError
+from parley.core.usage import Usage
+
+# From the client.
+
+
+@dataclass(slots=True)
+class AudioReceived:
+    """A piece of audio arrived; it belongs to the turn that is open, or opens one."""
+
+    audio: Audio
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarted:
+    """The client asked for a transcript of the oldest turn that has not started."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """The client said that the open turn's audio is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelNamed:
+    """The client named the model; empty means any."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputRejected:
+    """The client sent something invalid."""
+
+    error: ParleyError
+
+
+@dataclass(frozen=True, slots=True)
+class ClientBlocked:
+    """The client does not read: its connection's write buffer is above the high-water mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientUnblocked:
+    """The client reads again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientClosed:
+    """The client's connection is gone."""
+
+
+# From the leg; `leg` tells a live leg's events from a replaced one's.
+
+
+@dataclass(frozen=True, slots=True)
+class LegOpened:
+    """The leg is connected and the model named: it can take a turn."""
+
+    leg: int
+
+
+@dataclass(frozen=True, slots=True)
+class LegFailed:
+    """The leg could not be opened, was closed, or reported an error; it is of no further use."""
+
+    leg: int
+    error: ParleyError
+
+
+@dataclass(frozen=True, slots=True)
+class LegBlocked:
+    """The model server does not read: the leg's write buffer is above the high-water mark."""
+
+    leg: int
+
+
+@dataclass(frozen=True, slots=True)
+class LegUnblocked:
+    """The model server reads again."""
+
+    leg: int
+
+
+@dataclass(slots=True)
+class DeltaReceived:
+    """The model consumed one more frame, and perhaps said something."""
+
+    leg: int
+    text: Text
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTranscribed:
+    """The model ended the turn."""
+
+    leg: int
+    text: Text
+    usage: Usage
+
+
+# From the server.
+
+
+@dataclass(frozen=True, slots=True)
+class DrainStarted:
+    """The server is going away: turns in flight may finish until `deadline` (the session's clock, seconds)."""
+
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """The time that `next_deadline` named has come."""
+
+
+Event = (
+    AudioReceived
+    | TurnStarted
+    | TurnEnded
+    | ModelNamed
+    | InputRejected
+    | ClientBlocked
+    | ClientUnblocked
+    | ClientClosed
+    | LegOpened
+    | LegFailed
+    | LegBlocked
+    | LegUnblocked
+    | DeltaReceived
+    | TurnTranscribed
+    | DrainStarted
+    | TimerFired
+)

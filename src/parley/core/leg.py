@@ -1,0 +1,61 @@
+"""A leg: one connection to a model server, as far as the session needs to know it.
+
+```
+          LegOpened        StartTurn         EndTurn         TurnTranscribed
+CONNECTING ------> READY ----------> RUNNING --------> FLUSHING ----------> READY
+```
+Outside RUNNING no audio may be sent: vLLM throws away, without a word, what arrives between the end of a turn and its
+`transcription.done`, and an end that meets no running turn poisons the next one.
+"""
+
+from enum import Enum
+
+from parley.core.profile import ModelProfile
+
+
+class LegState(Enum):
+    """Where a leg stands; the module's docstring draws the transitions."""
+
+    CONNECTING = "connecting"
+    READY = "ready"
+    RUNNING = "running"
+    FLUSHING = "flushing"
+
+
+class Leg:
+    """The state of one leg and its clock: samples sent, deltas received, and when it last moved."""
+
+    __slots__ = ("_profile", "blocked", "consumed_samples", "deltas", "id", "progress_at", "sent_samples", "state")
+
+    def __init__(self, leg_id: int, profile: ModelProfile, now: float) -> None:
+        self.id = leg_id
+        self.state = LegState.CONNECTING
+        self.blocked = False
+        self.sent_samples = 0
+        self.consumed_samples = 0
+        self.deltas = 0
+        self.progress_at = now
+        self._profile = profile
+
+    @property
+    def lag_samples(self) -> int:
+        """Audio sent to the model minus audio it has consumed, in samples."""
+        return self.sent_samples - self.consumed_samples
+
+    def start(self, now: float) -> None:
+        """A turn begins on the leg."""
+        self.state = LegState.RUNNING
+        self.sent_samples = self.consumed_samples = self.deltas = 0
+        self.progress_at = now
+
+    def sent(self, samples: int, lag_allowed_samples: int, now: float) -> None:
+        """Audio went out. A leg that had caught up gets its watchdog's full time from here."""
+        if self.sent_samples - self.consumed_samples <= lag_allowed_samples:
+            self.progress_at = now
+        self.sent_samples += samples
+
+    def moved(self, now: float) -> None:
+        """A delta came: one more frame is consumed."""
+        self.deltas += 1
+        self.consumed_samples = min(self._profile.consumed_samples(self.deltas), self.sent_samples)
+        self.progress_at = now

@@ -1,0 +1,45 @@
+"""What bounds a session: every queue, wait and count of the core, with its unit."""
+
+from dataclasses import dataclass
+
+from parley.core.content import SAMPLE_RATE
+
+BYTES_PER_SAMPLE = 8 / 3
+"""Bytes that a sample takes while it is held: two bytes of PCM16 as base64."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """Bounds of one session, and whether empty deltas are passed on.
+
+    `pace_window_s` is how far the audio sent may run ahead of the audio that the model has consumed, as its deltas
+    tell; 0 sends without pacing, for models whose deltas are no clock. `held_audio_max_s` bounds the audio that waits
+    for the model: at the bound the client is not read any further, or, when nothing would ever free it, the session
+    ends with input-overflow. `output_max_bytes` bounds the results that wait for a client that does not read.
+    """
+
+    pace_window_s: float = 3.0
+    held_audio_max_s: float = 120.0
+    held_turns_max: int = 32
+    output_max_bytes: int = 262_144
+    client_errors_max: int = 16
+    forward_empty_deltas: bool = False
+    connect_timeout_s: float = 5.0
+    first_delta_timeout_s: float = 15.0
+    stall_timeout_s: float = 15.0
+    flush_timeout_s: float = 15.0
+
+    @property
+    def held_samples_max(self) -> int:
+        """`held_audio_max_s` in samples."""
+        return int(self.held_audio_max_s * SAMPLE_RATE)
+
+    @property
+    def held_bytes_max(self) -> int:
+        """The most memory that held audio may take: twice its size, so that very small pieces are bounded too."""
+        return int(self.held_samples_max * BYTES_PER_SAMPLE * 2)
+
+    @property
+    def pace_window_samples(self) -> int:
+        """`pace_window_s` in samples; 0 is no pacing."""
+        return int(self.pace_window_s * SAMPLE_RATE)

@@ -1,0 +1,129 @@
+"""Speech to tokens: an encoder-decoder recogniser, run with onnxruntime.
+
+A live stream decodes the same growing segment again and again. `recognize` therefore takes the previous result as a
+draft and verifies it in one pass of the decoder; decoding goes on token by token from the first difference. The result
+is what plain greedy decoding gives, at the cost of the new tokens alone.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from parley.engine.clock import SAMPLE_RATE_HZ
+from parley.engine.vocabulary import BEGIN, END
+from parley.engine.weights import DECODER, ENCODER, Weights
+
+Samples = npt.NDArray[np.float32]
+"""Mono audio at 16 kHz in [-1, 1], shape (samples,)."""
+
+TOKENS_PER_S_MAX = 9.0
+"""Most tokens decoded per second of audio; fast English speech needs about 6. Bounds a decode that runs away."""
+
+TOKENS_EXTRA_MAX = 3
+"""Tokens allowed beyond `TOKENS_PER_S_MAX`, for very short segments."""
+
+_LAYERS = 6
+_HEADS = 8
+_HEAD_SIZE = 36
+
+
+class Recognizer(Protocol):
+    """What the live layer asks of a recogniser. Deterministic; may be called from several threads at once."""
+
+    def recognize(self, audio: Samples, draft: Sequence[int] = (), forced: int = 0) -> list[int]:
+        """The tokens spoken in `audio`. `draft` is a guess at them, of which the first `forced` are not questioned."""
+        ...
+
+
+class TinyRecognizer:
+    """The tiny-en recogniser: two onnxruntime sessions, one thread each, shared by all streams."""
+
+    def __init__(self, weights: Weights) -> None:
+        options = session_options()
+        providers = ["CPUExecutionProvider"]
+        self._encoder = onnxruntime.InferenceSession(weights.contents[ENCODER], options, providers=providers)
+        self._decoder = onnxruntime.InferenceSession(weights.contents[DECODER], options, providers=providers)
+        names = [
+            (part, f"{layer}.{part}.{kind}")
+            for layer in range(_LAYERS)
+            for part in ("decoder", "encoder")
+            for kind in ("key", "value")
+        ]
+        self._cache = [name for _, name in names]
+        self._growing = [name for part, name in names if part == "decoder"]
+        self._first_outputs = ["logits", *(f"present.{name}" for name in self._cache)]
+        self._next_outputs = ["logits", *(f"present.{name}" for name in self._growing)]
+
+    def recognize(self, audio: Samples, draft: Sequence[int] = (), forced: int = 0) -> list[int]:
+        """The tokens spoken in `audio`, shape (samples,), by greedy decoding."""
+        batch = audio[np.newaxis, :]
+        mask = np.ones(batch.shape, np.int64)
+        (hidden,) = self._encoder.run(None, {"input_values": batch, "attention_mask": mask})
+        limit = math.ceil(len(audio) / SAMPLE_RATE_HZ * TOKENS_PER_S_MAX) + TOKENS_EXTRA_MAX
+        limit = max(limit, forced)
+        feed = {"encoder_attention_mask": mask, "encoder_hidden_states": hidden}
+        tokens, following = self._verify(feed, list(draft)[:limit], forced)
+        while following != END and len(tokens) < limit:
+            tokens.append(following)
+            following = self._advance(feed, following)
+        return tokens
+
+    def _verify(self, feed: dict[str, npt.NDArray[np.generic]], draft: list[int], forced: int) -> tuple[list[int], int]:
+        """The part of the draft that holds, and the token after it. Leaves the cache for `_advance` in `feed`."""
+        feed["input_ids"] = np.array([[BEGIN, *draft]], np.int64)
+        feed["use_cache_branch"] = np.array([False])
+        empty = np.zeros((1, _HEADS, 1, _HEAD_SIZE), np.float32)
+        for name in self._cache:
+            feed[f"past_key_values.{name}"] = empty
+        logits, *cache = self._decoder.run(self._first_outputs, feed)
+        best = logits[0].argmax(-1)
+        kept = min(forced, len(draft))
+        while kept < len(draft) and best[kept] == draft[kept]:
+            kept += 1
+        for name, value in zip(self._cache, cache, strict=True):
+            feed[f"past_key_values.{name}"] = value
+        if kept < len(draft):
+            for name in self._growing:
+                whole = feed[f"past_key_values.{name}"]
+                feed[f"past_key_values.{name}"] = np.ascontiguousarray(whole[:, :, : kept + 1])
+        feed["use_cache_branch"] = np.array([True])
+        return draft[:kept], int(best[kept])
+
+    def _advance(self, feed: dict[str, npt.NDArray[np.generic]], token: int) -> int:
+        """The token after `token`."""
+        feed["input_ids"] = np.array([[token]], np.int64)
+        logits, *cache = self._decoder.run(self._next_outputs, feed)
+        for name, value in zip(self._growing, cache, strict=True):
+            feed[f"past_key_values.{name}"] = value
+        return int(logits[0, -1].argmax())
+
+
+def session_options() -> onnxruntime.SessionOptions:
+    """Options for every model: one thread, which also makes results repeatable, and no spinning while idle."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options
+
+
+def without_loop(tokens: Sequence[int], protected: int = 0) -> list[int]:
+    """The tokens with a loop at their end cut back to one round.
+
+    A greedy decoder can repeat itself until its limit. A loop is a run of up to 12 tokens said three times at the end
+    (four times when it is one or two tokens, which people do say: "no no no"), the last round possibly unfinished. The
+    first `protected` tokens stay in any case.
+    """
+    result = list(tokens)
+    for length in range(1, min(12, len(result) // 3) + 1):
+        start = len(result) - length
+        while start > 0 and result[start - 1] == result[start - 1 + length]:
+            start -= 1
+        if len(result) - start >= length * (4 if length <= 2 else 3):
+            return result[: max(start + length, protected)]
+    return result

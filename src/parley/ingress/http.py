@@ -1,0 +1,78 @@
+"""Plain HTTP routes: the container contract's `/ping` and `/invocations`, and what vLLM's clients look for."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from parley.core.errors import ParleyError
+from parley.ingress.attachment import SessionHost
+from parley.ingress.oneshot import Invocations, error_response, json_response
+from parley.ingress.websocket import REALTIME_PATH, SAGEMAKER_PATH
+
+_log = logging.getLogger("parley.ingress")
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def http_application(host: SessionHost, *, body_max_bytes: int) -> web.Application:
+    """All plain HTTP routes of the gateway's port."""
+
+    async def ping(_request: web.Request) -> web.StreamResponse:
+        """Ready for a session or not; SageMaker waits 2 s for this, so it is answered from memory."""
+        try:
+            host.check()
+        except ParleyError as error:
+            # Full is healthy: a container that is full must not be replaced.
+            if error.code != "at-capacity":
+                return error_response(error)
+        return json_response({"status": "ready"})
+
+    async def models(_request: web.Request) -> web.StreamResponse:
+        """The models served, as vLLM and OpenAI list them."""
+        listing = [{"id": name, "object": "model", "owned_by": "parley"} for name in host.models]
+        return json_response({"object": "list", "data": listing})
+
+    async def not_upgraded(_request: web.Request) -> web.StreamResponse:
+        """A realtime route asked for without an upgrade, or with one on a connection already used."""
+        detail = "This route takes a WebSocket upgrade, as the first request on its connection."
+        response = error_response(ParleyError("bad-request", detail))
+        response.headers["Upgrade"] = "websocket"
+        response.force_close()
+        return response
+
+    @web.middleware
+    async def explain(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Give every error the documented body."""
+        try:
+            return await handler(request)
+        except web.HTTPNotFound:
+            return error_response(ParleyError("not-found"))
+        except web.HTTPMethodNotAllowed as error:
+            response = error_response(ParleyError("bad-request", f"The route takes {error.headers['Allow']}."))
+            response.set_status(405)
+            response.headers["Allow"] = error.headers["Allow"]
+            return response
+        except web.HTTPException:
+            raise
+        except ConnectionError:
+            raise
+        except Exception as error:
+            # The exception's text may hold content: its type and the traceback's places are what is logged.
+            _log.exception("a request failed: %s", type(error).__name__)
+            return error_response(ParleyError("internal-error"))
+
+    application = web.Application(middlewares=[explain], client_max_size=body_max_bytes)
+    invocations = Invocations(host, body_max_bytes)
+    application.add_routes(
+        [
+            web.get("/ping", ping),
+            web.post("/ping", ping),
+            web.get("/health", ping),
+            web.get("/v1/models", models),
+            web.post("/invocations", invocations.handle),
+            web.get(REALTIME_PATH, not_upgraded),
+            web.get(SAGEMAKER_PATH, not_upgraded),
+        ]
+    )
+    return application

@@ -1,0 +1,207 @@
+"""`POST /invocations`: a recording in the body, its transcript in the answer, through a session like any other."""
+
+import asyncio
+import logging
+from collections import deque
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from parley.audio.decode import AudioDecoder
+from parley.core import events as ev
+from parley.core.content import SAMPLE_RATE, Text
+from parley.core.errors import ParleyError
+from parley.core.usage import Usage
+from parley.ingress.attachment import SessionHost, SessionPort
+from parley.ingress.websocket import error_body, error_headers
+from parley.wire import vllm
+
+_log = logging.getLogger("parley.ingress")
+
+_BLOCKED_ABOVE_RESULTS = 64
+_EVENT_STREAM = "text/event-stream"
+
+
+class BodyAttachment:
+    """A session's client that is an HTTP request: results queue here until the response takes them."""
+
+    def __init__(self) -> None:
+        self._results: deque[Text | tuple[Text, Usage] | ParleyError] = deque()
+        self._arrived = asyncio.Event()
+        self._may_read = asyncio.Event()
+        self._may_read.set()
+        self._blocked = False
+        self.port: SessionPort | None = None
+        self.ended: ParleyError | None = None
+
+    # ---- from the session
+
+    def send_delta(self, text: Text) -> None:
+        """Queue a piece of transcript."""
+        self._put(text)
+
+    def send_done(self, text: Text, usage: Usage) -> None:
+        """Queue the end of the turn."""
+        self._put((text, usage))
+
+    def send_error(self, error: ParleyError) -> None:
+        """Queue an error."""
+        self._put(error)
+
+    def pause_input(self) -> None:
+        """Stop reading the body."""
+        self._may_read.clear()
+
+    def resume_input(self) -> None:
+        """Read the body again."""
+        self._may_read.set()
+
+    def end(self, error: ParleyError | None) -> None:
+        """Queue why the session ended; nothing follows."""
+        self.ended = error
+        self._may_read.set()
+        if error is not None:
+            self._put(error)
+
+    def _put(self, result: Text | tuple[Text, Usage] | ParleyError) -> None:
+        self._results.append(result)
+        self._arrived.set()
+        if not self._blocked and len(self._results) > _BLOCKED_ABOVE_RESULTS and self.port is not None:
+            self._blocked = True
+            self.port.receive(ev.ClientBlocked())
+
+    # ---- from the request
+
+    async def may_read(self) -> None:
+        """Wait until the session takes more audio."""
+        await self._may_read.wait()
+
+    async def next(self) -> Text | tuple[Text, Usage] | ParleyError:
+        """The next result; waits for it."""
+        while not self._results:
+            self._arrived.clear()
+            await self._arrived.wait()
+        result = self._results.popleft()
+        if self._blocked and not self._results and self.port is not None:
+            self._blocked = False
+            self.port.receive(ev.ClientUnblocked())
+        return result
+
+
+class Invocations:
+    """The handler of `POST /invocations`."""
+
+    def __init__(self, host: SessionHost, body_max_bytes: int) -> None:
+        self._host = host
+        self._body_max_bytes = body_max_bytes
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Transcribe the body. JSON, or server-sent events when the request accepts them."""
+        attachment = BodyAttachment()
+        try:
+            if request.content_length is not None and request.content_length > self._body_max_bytes:
+                raise ParleyError("message-too-large", f"The body may be {self._body_max_bytes} bytes long.")
+            decoder = AudioDecoder.for_content_type(request.headers.get("Content-Type"))
+            port = attachment.port = self._host.open(attachment, forward_empty_deltas=False)
+        except ParleyError as error:
+            return error_response(error)
+        port.start()
+        port.receive(ev.ModelNamed(""))
+        port.receive(ev.TurnStarted())
+        wants_stream = _EVENT_STREAM in request.headers.get("Accept", "")
+        feeding = asyncio.create_task(self._feed(request, decoder, attachment, port))
+        try:
+            if wants_stream:
+                return await _stream(request, attachment)
+            return await _collect(attachment, feeding)
+        finally:
+            feeding.cancel()
+            await asyncio.gather(feeding, return_exceptions=True)
+            port.receive(ev.ClientClosed())
+
+    async def _feed(
+        self, request: web.Request, decoder: AudioDecoder, attachment: BodyAttachment, port: SessionPort
+    ) -> int:
+        """Pass the body on as audio, as fast as the session takes it; returns the samples passed on."""
+        size = samples = 0
+        try:
+            async for chunk in request.content.iter_any():
+                size += len(chunk)
+                if size > self._body_max_bytes:
+                    raise ParleyError("message-too-large", f"The body may be {self._body_max_bytes} bytes long.")
+                samples += await self._send(decoder.feed(chunk), attachment, port)
+            samples += await self._send(decoder.flush(), attachment, port)
+        except ParleyError as error:
+            attachment.end(error)
+            port.receive(ev.ClientClosed())
+            return samples
+        port.receive(ev.TurnEnded())
+        return samples
+
+    @staticmethod
+    async def _send(pcm: bytes, attachment: BodyAttachment, port: SessionPort) -> int:
+        if not pcm:
+            return 0
+        for piece in vllm.split(vllm.encode_audio(pcm)):
+            await attachment.may_read()
+            port.receive(ev.AudioReceived(piece))
+        return len(pcm) // 2
+
+
+async def _collect(attachment: BodyAttachment, feeding: asyncio.Task[int]) -> web.StreamResponse:
+    while True:
+        result = await attachment.next()
+        if isinstance(result, ParleyError):
+            return error_response(result)
+        if isinstance(result, tuple):
+            text, usage = result
+            body = {"text": text.decode().strip(), "duration_s": round(await feeding / SAMPLE_RATE, 3)}
+            return json_response({**body, "usage": _counts(usage)})
+
+
+async def _stream(request: web.Request, attachment: BodyAttachment) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": _EVENT_STREAM, "Cache-Control": "no-store"})
+    first = await attachment.next()
+    if isinstance(first, ParleyError):
+        # Nothing has been written yet, so the status can still tell.
+        return error_response(first)
+    await response.prepare(request)
+    result: Text | tuple[Text, Usage] | ParleyError = first
+    while True:
+        if isinstance(result, Text):
+            await response.write(_sse("transcription.delta", vllm.encode_delta(result)))
+        else:
+            if isinstance(result, ParleyError):
+                await response.write(_sse("error", vllm.encode_failure(result)))
+            else:
+                await response.write(_sse("transcription.done", vllm.encode_done(*result)))
+            await response.write_eof()
+            return response
+        result = await attachment.next()
+
+
+def _sse(event: str, data: bytes) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (event.encode(), data)
+
+
+def _counts(usage: Usage) -> dict[str, int]:
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+    }
+
+
+def json_response(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """A JSON answer."""
+    return web.Response(
+        body=msgspec.json.encode(body),
+        status=status,
+        headers={"Content-Type": "application/json", **(headers or {})},
+    )
+
+
+def error_response(error: ParleyError) -> web.Response:
+    """An error of the table as an HTTP answer."""
+    return web.Response(body=error_body(error), status=error.spec.http_status, headers=error_headers(error))

@@ -1,0 +1,166 @@
+"""One port for WebSockets and plain HTTP: the request's head decides who gets the connection.
+
+WebSockets go to picows, which is several times faster than a server that does both; everything else goes to aiohttp.
+The head is read once here, bounded in bytes and seconds, and handed on with the bytes that came behind it.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from aiohttp import web
+from picows import WSAutoPingStrategy
+from picows.picows import WSProtocol  # type: ignore[attr-defined]
+
+from parley.ingress.websocket import SocketLimits, Upgrades
+
+_log = logging.getLogger("parley.ingress")
+_picows_log = logging.getLogger("picows.server")
+
+_UPGRADE = re.compile(rb"\r\nupgrade:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE)
+_HEAD_MAX_BYTES = 16_384
+_READ_BUFFER_BYTES = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class PortLimits:
+    """Bounds of a connection before and beside its messages.
+
+    `head_timeout_s` bounds the time to send a request's head. A WebSocket that is silent for `ping_interval_s` is
+    pinged, and closed when it does not answer within `ping_timeout_s`.
+    """
+
+    head_timeout_s: float = 10.0
+    ping_interval_s: float = 20.0
+    ping_timeout_s: float = 20.0
+
+
+class _Head(asyncio.Protocol):
+    """Reads a request's head and passes the connection on."""
+
+    def __init__(self, port: "Port") -> None:
+        self._port = port
+        self._head = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._timeout: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._port.connections.add(self._transport)
+        loop = asyncio.get_running_loop()
+        self._timeout = loop.call_later(self._port.limits.head_timeout_s, self._transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._settle()
+
+    def data_received(self, data: bytes) -> None:
+        transport = self._transport
+        assert transport is not None
+        self._head += data
+        end = self._head.find(b"\r\n\r\n")
+        if end < 0 and len(self._head) <= _HEAD_MAX_BYTES:
+            return
+        self._settle()
+        # A head that is too long goes to aiohttp, which has an answer for it.
+        if end >= 0 and _UPGRADE.search(self._head, 0, end + 2):
+            self._hand_over(transport, self._port.websocket_protocol())
+        else:
+            self._hand_over(transport, self._port.http_protocol())
+
+    def _settle(self) -> None:
+        if self._timeout is not None:
+            self._timeout.cancel()
+        if self._transport is not None:
+            self._port.connections.discard(self._transport)
+
+    def _hand_over(self, transport: asyncio.Transport, protocol: Any) -> None:
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        if not hasattr(protocol, "get_buffer"):
+            protocol.data_received(bytes(self._head))
+            return
+        rest = memoryview(self._head)
+        while rest and not transport.is_closing():
+            room = protocol.get_buffer(len(rest))
+            size = min(len(room), len(rest))
+            room[:size] = rest[:size]
+            protocol.buffer_updated(size)
+            rest = rest[size:]
+
+
+class Port:
+    """The listener of one port. `start` binds it, `stop_accepting` and `close` end it."""
+
+    def __init__(
+        self,
+        upgrades: Upgrades,
+        http: web.Application,
+        limits: PortLimits,
+        socket_limits: SocketLimits,
+    ) -> None:
+        self.limits = limits
+        self.connections: set[asyncio.Transport] = set()
+        self._upgrades = upgrades
+        self._socket_limits = socket_limits
+        self._runner = web.AppRunner(http, access_log=None, handle_signals=False, shutdown_timeout=2.0)
+        self._server: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; returns the port that was bound, which matters when 0 was asked for.
+
+        Raises:
+            OSError: the address is in use or not this machine's.
+        """
+        await self._runner.setup()
+        loop = asyncio.get_running_loop()
+        factory: Callable[[], _Head] = lambda: _Head(self)  # noqa: E731
+        try:
+            self._server = await loop.create_server(factory, host, port, backlog=1024)
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        bound: int = self._server.sockets[0].getsockname()[1]
+        return bound
+
+    def stop_accepting(self) -> None:
+        """Take no further connection; those that are open go on."""
+        if self._server is not None:
+            self._server.close()
+
+    async def close(self) -> None:
+        """Close what is open. Sessions have ended by now; each step has its own bound."""
+        self.stop_accepting()
+        for transport in list(self.connections):
+            transport.abort()
+        await self._upgrades.close()
+        await self._runner.cleanup()
+
+    def http_protocol(self) -> asyncio.Protocol:
+        """A protocol for one plain HTTP connection."""
+        server = self._runner.server
+        assert server is not None
+        return server()
+
+    def websocket_protocol(self) -> Any:
+        """A protocol for one WebSocket connection, from its upgrade request on."""
+        limits = self.limits
+        return WSProtocol(
+            None,
+            None,
+            False,
+            self._upgrades,
+            _picows_log,
+            True,
+            limits.head_timeout_s,
+            True,
+            limits.ping_interval_s,
+            limits.ping_timeout_s,
+            WSAutoPingStrategy.PING_WHEN_IDLE,
+            True,
+            self._socket_limits.message_max_bytes,
+            None,
+            _READ_BUFFER_BYTES,
+        )

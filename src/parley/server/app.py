@@ -1,0 +1,184 @@
+"""The composition root: one gateway, put together from its settings, from start to end."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from parley.core.admission import Admission
+from parley.core.limits import SessionLimits
+from parley.ingress.http import http_application
+from parley.ingress.port import Port, PortLimits
+from parley.ingress.websocket import SocketLimits, Upgrades
+from parley.server.host import Host
+from parley.server.settings import Settings
+from parley.upstream.health import HealthOptions, UpstreamHealth
+from parley.upstream.vllm import VllmOptions, VllmUpstream
+
+_log = logging.getLogger("parley.server")
+
+ReadyCallback = Callable[[str, int], None]
+
+
+class StartError(Exception):
+    """The gateway could not start; the text says why and what to do."""
+
+
+async def serve(settings: Settings, on_ready: ReadyCallback | None = None) -> None:
+    """Run a gateway until SIGTERM or SIGINT; `on_ready` is told the host and port once both it and the model server
+    are ready.
+
+    Raises:
+        StartError: the port is in use, a key file can't be read, or the model server can't be started.
+    """
+    stop = asyncio.Event()
+    with _signals(stop):
+        async with asyncio.TaskGroup() as tasks:
+            gateway = Gateway(settings, tasks, on_ready)
+            await gateway.start()
+            await stop.wait()
+            again = asyncio.Event()
+            with _signals(again):
+                await gateway.stop(again)
+
+
+class Gateway:
+    """One node: listener, sessions, and the model server's health."""
+
+    def __init__(self, settings: Settings, tasks: asyncio.TaskGroup, on_ready: ReadyCallback | None = None) -> None:
+        self._settings = settings
+        self._tasks = tasks
+        self._on_ready = on_ready
+        self._background: list[asyncio.Task[None]] = []
+        api_key = _read_key(settings.upstream.api_key_file)
+        url = settings.upstream.url
+        self._health = UpstreamHealth(
+            HealthOptions(
+                url=url,
+                api_key=api_key,
+                probe_interval_s=settings.upstream.probe_interval_s,
+                probe_timeout_s=settings.upstream.probe_timeout_s,
+            ),
+            self._health_changed,
+        )
+        self._upstream = VllmUpstream(
+            VllmOptions(
+                url=url,
+                api_key=api_key,
+                connect_timeout_s=settings.upstream.connect_timeout_s,
+                ping_interval_s=settings.server.ping_interval_s,
+                ping_timeout_s=settings.server.ping_timeout_s,
+            )
+        )
+        self._host = Host(
+            limits=_session_limits(settings),
+            admission=Admission(_sessions_max(settings), settings.server.retry_after_s),
+            upstream=self._upstream,
+            health=self._health,
+            model=settings.upstream.model,
+            retry_after_s=settings.server.retry_after_s,
+            tasks=tasks,
+        )
+        self._port = _make_port(settings, self._host)
+        self._bound_port = 0
+
+    async def start(self) -> int:
+        """Listen; returns the port. The model server may still be loading: until it is ready, `/ping` says so.
+
+        Raises:
+            StartError: the address can't be bound.
+        """
+        server = self._settings.server
+        try:
+            self._bound_port = await self._port.start(server.host, server.port)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StartError(
+                f"port-in-use: {server.host}:{server.port} can't be listened on ({reason}). "
+                "Stop what uses it, or choose another with --port."
+            ) from None
+        _log.info("listening on %s:%d", server.host, self._bound_port)
+        self._background.append(self._tasks.create_task(self._health.run()))
+        return self._bound_port
+
+    async def stop(self, hurry: asyncio.Event | None = None) -> None:
+        """Drain, then close; `hurry` (a second signal) ends the sessions at once."""
+        _log.info("stopping")
+        hurrying = asyncio.create_task(self._hurry(hurry)) if hurry is not None else None
+        try:
+            await self._host.drain(self._settings.server.shutdown_timeout_s)
+            await self._port.close()
+        finally:
+            for task in [*self._background, *([hurrying] if hurrying else [])]:
+                task.cancel()
+
+    async def _hurry(self, hurry: asyncio.Event) -> None:
+        await hurry.wait()
+        self._host.hurry()
+
+    def _health_changed(self, ready: bool) -> None:
+        if not ready:
+            return
+        self._upstream.model = self._host.model
+        if self._on_ready is not None:
+            on_ready, self._on_ready = self._on_ready, None
+            on_ready(self._settings.server.host, self._bound_port)
+
+
+@contextlib.contextmanager
+def _signals(stop: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def _read_key(path: str) -> str | None:
+    if not path:
+        return None
+    try:
+        return Path(path).read_text().strip()
+    except OSError as error:
+        raise StartError(f"key-file: upstream.api_key_file can't be read ({error.strerror}).") from None
+
+
+def _sessions_max(settings: Settings) -> int:
+    budget = settings.upstream.max_sessions
+    return min(settings.server.max_sessions, budget) if budget else settings.server.max_sessions
+
+
+def _session_limits(settings: Settings) -> SessionLimits:
+    session = settings.session
+    return SessionLimits(
+        pace_window_s=session.pace_window_s,
+        held_audio_max_s=session.held_audio_max_s,
+        held_turns_max=session.held_turns_max,
+        output_max_bytes=session.output_max_bytes,
+        client_errors_max=settings.server.client_errors_max,
+        forward_empty_deltas=session.forward_empty_deltas,
+        # The opener has its own timeout and says more; this one is for an opener that hangs.
+        connect_timeout_s=settings.upstream.connect_timeout_s + 1.0,
+        first_delta_timeout_s=session.first_delta_timeout_s,
+        stall_timeout_s=session.stall_timeout_s,
+        flush_timeout_s=session.flush_timeout_s,
+    )
+
+
+def _make_port(settings: Settings, host: Host) -> Port:
+    server = settings.server
+    socket_limits = SocketLimits(
+        message_max_bytes=server.message_max_bytes, write_buffer_max_bytes=server.write_buffer_max_bytes
+    )
+    port_limits = PortLimits(
+        head_timeout_s=server.head_timeout_s,
+        ping_interval_s=server.ping_interval_s,
+        ping_timeout_s=server.ping_timeout_s,
+    )
+    http = http_application(host, body_max_bytes=server.body_max_bytes)
+    return Port(Upgrades(host, socket_limits), http, port_limits, socket_limits)

@@ -1,0 +1,174 @@
+"""The runner of one session: hands it events, does what it says, and keeps its one timer.
+
+Only this file mutates a `Session`. On the common path, audio in and text out, everything happens inside the read
+callback of the connection that brought the event: no queue, no task switch.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from parley.core import effects as ef
+from parley.core import events as ev
+from parley.core.errors import ParleyError
+from parley.core.session import Session
+from parley.ingress.attachment import Attachment
+from parley.upstream.leg import LegConnection, Upstream
+
+_log = logging.getLogger("parley.session")
+
+# They only ever move a deadline later; a timer that fires early finds nothing due and is set anew.
+_DEADLINE_KEEPING = (ev.AudioReceived, ev.DeltaReceived)
+
+
+class SessionRunner:
+    """One live session: the core's state machine between a client's attachment and a leg."""
+
+    def __init__(
+        self,
+        session: Session,
+        attachment: Attachment,
+        upstream: Upstream,
+        *,
+        session_id: str,
+        created_s: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self.session_id = session_id
+        self.created_s = created_s
+        self._session = session
+        self._attachment = attachment
+        self._upstream = upstream
+        self._clock = clock
+        self._leg: LegConnection | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._pending: deque[ev.Event] = deque()
+        self._busy = False
+        self._started = asyncio.Event()
+        self._ended = asyncio.Event()
+        self.outcome = ""
+        self._execute: dict[type, Callable[[Any], None]] = {
+            ef.SendAudio: self._send_audio,
+            ef.SendDelta: lambda effect: attachment.send_delta(effect.text),
+            ef.SendDone: lambda effect: attachment.send_done(effect.text, effect.usage),
+            ef.SendError: lambda effect: attachment.send_error(effect.error),
+            ef.PauseInput: lambda _effect: attachment.pause_input(),
+            ef.ResumeInput: lambda _effect: attachment.resume_input(),
+            ef.StartTurn: self._start_turn,
+            ef.EndTurn: self._end_turn,
+            ef.OpenLeg: self._open_leg,
+            ef.CloseLeg: self._close_leg,
+            ef.EndSession: self._end_session,
+        }
+
+    async def run(self) -> None:
+        """The session's one task: from its start to its end, however it ends. Nothing is left behind."""
+        try:
+            await self._ended.wait()
+        except asyncio.CancelledError:
+            self._fail(ParleyError("shutting-down"))
+            raise
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._opening is not None:
+                self._opening.cancel()
+                await asyncio.gather(self._opening, return_exceptions=True)
+
+    # ---- what comes in
+
+    def start(self) -> None:
+        """Begin the session's work."""
+        self._perform(self._session.open(self._clock()))
+        self._set_timer()
+
+    def receive(self, event: ev.Event) -> None:
+        """Hand an event to the session and do what it says. What happens meanwhile is handed over right after."""
+        if self._busy:
+            self._pending.append(event)
+            return
+        self._busy = True
+        try:
+            self._perform(self._session.handle(event, self._clock()))
+            while self._pending:
+                self._perform(self._session.handle(self._pending.popleft(), self._clock()))
+        except Exception as error:
+            # A bug of ours: this session ends and says so, the others go on.
+            _log.exception("session %s failed: %s", self.session_id, type(error).__name__)
+            self._fail(ParleyError("internal-error"))
+        finally:
+            self._busy = False
+        if type(event) not in _DEADLINE_KEEPING:
+            self._set_timer()
+
+    def _perform(self, effects: list[ef.Effect]) -> None:
+        for effect in effects:
+            self._execute[type(effect)](effect)
+
+    # ---- time
+
+    def _set_timer(self) -> None:
+        deadline = self._session.next_deadline()
+        timer = self._timer
+        if timer is not None:
+            if deadline is not None and timer.when() <= deadline:
+                return
+            timer.cancel()
+            self._timer = None
+        if deadline is not None:
+            self._timer = asyncio.get_running_loop().call_at(deadline, self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        self.receive(ev.TimerFired())
+
+    # ---- what goes out
+
+    def _send_audio(self, effect: ef.SendAudio) -> None:
+        if self._leg is not None:
+            self._leg.send_audio(effect.audio)
+
+    def _start_turn(self, _effect: ef.StartTurn) -> None:
+        if self._leg is not None:
+            self._leg.start_turn()
+
+    def _end_turn(self, _effect: ef.EndTurn) -> None:
+        if self._leg is not None:
+            self._leg.end_turn()
+
+    def _open_leg(self, effect: ef.OpenLeg) -> None:
+        self._opening = asyncio.create_task(self._connect(effect.leg))
+
+    async def _connect(self, leg_id: int) -> None:
+        try:
+            leg = await self._upstream.open_leg(leg_id, self.receive)
+        except ParleyError as error:
+            self.receive(ev.LegFailed(leg_id, error))
+            return
+        if self._session.ended:
+            leg.close()
+            return
+        self._leg = leg
+        self.receive(ev.LegOpened(leg_id))
+
+    def _close_leg(self, _effect: ef.CloseLeg) -> None:
+        if self._leg is not None:
+            self._leg.close()
+            self._leg = None
+
+    def _end_session(self, effect: ef.EndSession) -> None:
+        self._finish(effect.error)
+
+    def _fail(self, error: ParleyError) -> None:
+        if not self._session.ended:
+            self._session.ended = True
+            self._close_leg(ef.CloseLeg(0))
+            self._finish(error)
+
+    def _finish(self, error: ParleyError | None) -> None:
+        self.outcome = error.code if error is not None else "client-closed"
+        self._attachment.end(error)
+        self._ended.set()

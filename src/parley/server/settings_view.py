@@ -1,0 +1,68 @@
+"""Settings as a person or a program reads them: the listing of `check-config`, and the table of the docs."""
+
+import json
+import re
+from collections.abc import Iterator
+
+from parley.server.settings import KEYS, SECTIONS, Key, value_of
+from parley.server.sources import Loaded
+
+# A command line or a URL may carry a key although both have a better place for it: upstream.api_key_file.
+_SECRET = re.compile(
+    r"""(?ix) ( (?:^|[\s?&"']) -{0,2} (?:[\w-]*[-_])? (?:key|token|secret|password) )  # --api-key, HF_TOKEN, ?key
+        (?: (=) (?:"[^"]*"|'[^']*'|[^\s&]+) | ((?:\s+(?!-)(?:"[^"]*"|'[^']*'|\S+))+) )"""
+)
+HIDDEN = "***"
+
+
+def redacted(text: str) -> str:
+    """The text of a setting without the values of options whose names end in key, token, secret or password."""
+    return _SECRET.sub(lambda match: f"{match[1]}{match[2] or ' '}{HIDDEN}", text)
+
+
+def rows(loaded: Loaded) -> Iterator[tuple[str, object, str]]:
+    """Dotted key, value fit to be shown, and origin of every setting, in the order of the docs."""
+    for dotted in KEYS:
+        value = value_of(loaded.settings, dotted)
+        yield dotted, redacted(value) if isinstance(value, str) else value, loaded.origins[dotted]
+
+
+def as_text(loaded: Loaded) -> str:
+    """One aligned line for each setting: key, value, origin."""
+    lines = [(dotted, _literal(value), origin) for dotted, value, origin in rows(loaded)]
+    key_width = max(len(dotted) for dotted, _, _ in lines)
+    value_width = min(max(len(value) for _, value, _ in lines), 24)
+    return "\n".join(f"{dotted:<{key_width}}  {value:<{value_width}}  {origin}" for dotted, value, origin in lines)
+
+
+def as_json(loaded: Loaded) -> str:
+    """An object that maps each dotted key to its value and origin."""
+    listing = {dotted: {"value": value, "origin": origin} for dotted, value, origin in rows(loaded)}
+    return json.dumps(listing, indent=2, ensure_ascii=False)
+
+
+def as_markdown() -> str:
+    """The reference of every key for docs/configuration.md: one table a section."""
+    return "\n\n".join(_section(name, cls.__doc__ or "") for name, cls in SECTIONS.items()) + "\n"
+
+
+def _section(name: str, docstring: str) -> str:
+    lines = [
+        f"### [{name}]",
+        "",
+        " ".join(docstring.split()),
+        "",
+        "| key | default | must be | what it is for |",
+        "|---|---|---|---|",
+    ]
+    lines += [_line(key) for key in KEYS.values() if key.section == name]
+    return "\n".join(lines)
+
+
+def _line(key: Key) -> str:
+    return f"| `{key.name}` | `{_literal(key.default)}` | {key.expectation} | {key.help} |"
+
+
+def _literal(value: object) -> str:
+    """The value as TOML writes it."""
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,37 @@
+"""The seam between a session and a model server."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from parley.core.content import Audio
+from parley.core.events import Event
+
+EventSink = Callable[[Event], None]
+"""Takes what happened on a leg; never waits, never raises."""
+
+
+class LegConnection(Protocol):
+    """One connection to a model server that serves one session. No method waits."""
+
+    def start_turn(self) -> None:
+        """Start a turn."""
+
+    def send_audio(self, audio: Audio) -> None:
+        """Send audio of the running turn."""
+
+    def end_turn(self) -> None:
+        """Say that the running turn's audio is complete."""
+
+    def close(self) -> None:
+        """Close the connection; no event comes of it any more."""
+
+
+class Upstream(Protocol):
+    """A model server."""
+
+    async def open_leg(self, leg_id: int, sink: EventSink) -> LegConnection:
+        """Connect and name the model; events carry `leg_id`. LegOpened is the caller's to report.
+
+        Raises:
+            ParleyError: upstream-unavailable, at-capacity or upstream-protocol.
+        """

@@ -1,0 +1,220 @@
+"""A vLLM server as an upstream: one WebSocket for each leg, and none of vLLM's traps.
+
+The session sees to it that audio and the end of a turn are sent only while a turn runs. Here: the handshake and what it
+can answer, pings answered always, text frames only, no compression, and the end of the connection told apart from the
+end of a turn.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from picows import WSCloseCode, WSError, WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
+
+from parley.core import events as ev
+from parley.core.content import Audio, Text
+from parley.core.errors import ParleyError
+from parley.upstream.leg import EventSink
+from parley.wire import vllm
+from parley.wire.fragments import FragmentBuffer
+
+_log = logging.getLogger("parley.upstream")
+
+_TEXT = WSMsgType.TEXT
+_CONTINUATION = WSMsgType.CONTINUATION
+_CLOSE = WSMsgType.CLOSE
+
+_MESSAGE_MAX_BYTES = 4_194_304
+"""Largest message taken from a model server: a `done` repeats its whole turn, and three hours of speech are 200 kB."""
+
+
+@dataclass(frozen=True, slots=True)
+class VllmOptions:
+    """How to reach a vLLM server. `ping_interval_s` finds a half-open connection in that time plus the timeout."""
+
+    url: str
+    api_key: str | None = None
+    connect_timeout_s: float = 5.0
+    ping_interval_s: float = 20.0
+    ping_timeout_s: float = 20.0
+
+    def __repr__(self) -> str:
+        return f"VllmOptions(url={self.url!r})"
+
+
+class VllmLeg(WSListener):
+    """One WebSocket to vLLM's `/v1/realtime`."""
+
+    def __init__(self, leg_id: int, sink: EventSink, created: asyncio.Future[None]) -> None:
+        self.id = leg_id
+        self._sink: EventSink | None = sink
+        self._created = created
+        self._transport: WSTransport | None = None
+        self._fragments = FragmentBuffer(_MESSAGE_MAX_BYTES)
+        self._close_code: int | None = None
+
+    # ---- from the connection
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """The handshake is done; vLLM speaks first."""
+        self._transport = transport
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """One frame of the model server."""
+        kind = frame.msg_type
+        if kind == _TEXT and frame.fin:
+            self._take(frame.get_payload_as_bytes())
+        elif kind == _CLOSE:
+            self._close_code = frame.get_close_code().value
+            if not transport.is_close_frame_sent:
+                transport.send_close(WSCloseCode.OK)
+            transport.disconnect()
+        elif kind in (_TEXT, _CONTINUATION):
+            self._take_fragment(kind == _TEXT, frame)
+        elif kind == WSMsgType.BINARY:
+            self._fail(ParleyError("upstream-protocol", "It sent a binary frame."))
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """The connection is gone: never a clean end, whatever the close code says."""
+        code = f"close code {self._close_code}" if self._close_code is not None else "no close frame"
+        self._fail(ParleyError("upstream-closed", f"The connection ended with {code}."))
+
+    def pause_writing(self) -> None:
+        """The model server does not read."""
+        if self._sink is not None:
+            self._sink(ev.LegBlocked(self.id))
+
+    def resume_writing(self) -> None:
+        """The model server reads again."""
+        if self._sink is not None:
+            self._sink(ev.LegUnblocked(self.id))
+
+    def _take_fragment(self, is_first: bool, frame: WSFrame) -> None:
+        payload = frame.get_payload_as_bytes()
+        try:
+            if is_first:
+                self._fragments.begin(payload, is_binary=False)
+                return
+            whole = self._fragments.append(payload, is_last=frame.fin)
+        except ParleyError as error:
+            self._fail(ParleyError("upstream-protocol", error.detail))
+            return
+        if whole is not None:
+            self._take(whole[0])
+
+    def _take(self, message: bytes) -> None:
+        sink = self._sink
+        if sink is None:
+            return
+        try:
+            value = vllm.parse_server(message)
+        except ParleyError as error:
+            self._fail(error)
+            return
+        if type(value) is Text:
+            sink(ev.DeltaReceived(self.id, value))
+        elif isinstance(value, vllm.Done):
+            sink(ev.TurnTranscribed(self.id, value.text, value.usage))
+        elif isinstance(value, vllm.Created):
+            if not self._created.done():
+                self._created.set_result(None)
+        elif isinstance(value, vllm.Failed):
+            # Only the code: the text is the model server's own and may quote what was said.
+            self._fail(ParleyError("upstream-error", f"Its code is {value.code or 'not given'}."))
+
+    def _fail(self, error: ParleyError) -> None:
+        if not self._created.done():
+            self._created.set_exception(error)
+            # The opener may be gone already; then nobody asks.
+            self._created.exception()
+        elif self._sink is not None:
+            self._sink(ev.LegFailed(self.id, error))
+
+    # ---- from the session
+
+    def name_model(self, model: str) -> None:
+        """`session.update`. vLLM answers nothing to it unless the name is unknown."""
+        self._send(vllm.encode_session_update(model))
+
+    def start_turn(self) -> None:
+        """`commit`."""
+        self._send(vllm.COMMIT_START)
+
+    def send_audio(self, audio: Audio) -> None:
+        """`append`."""
+        self._send(vllm.encode_append(audio))
+
+    def end_turn(self) -> None:
+        """`commit` with `final`."""
+        self._send(vllm.COMMIT_FINAL)
+
+    def close(self) -> None:
+        """Close at once: vLLM from 0.32 aborts the request with the connection, whatever the close code."""
+        self._sink = None
+        if self._transport is not None and not self._transport.is_disconnected:
+            self._transport.send_close(WSCloseCode.OK)
+            self._transport.disconnect()
+
+    def _send(self, message: bytes) -> None:
+        transport = self._transport
+        if transport is not None and not transport.is_disconnected:
+            transport.send(_TEXT, message)
+
+
+class VllmUpstream:
+    """A vLLM server. `model` is asked at each leg, since the server may come back with another."""
+
+    def __init__(self, options: VllmOptions) -> None:
+        self._options = options
+        self.model = ""
+
+    async def open_leg(self, leg_id: int, sink: EventSink) -> VllmLeg:
+        """See `Upstream.open_leg`."""
+        options = self._options
+        created: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        leg = VllmLeg(leg_id, sink, created)
+        headers = {"Authorization": f"Bearer {options.api_key}"} if options.api_key else None
+        try:
+            async with asyncio.timeout(options.connect_timeout_s):
+                await ws_connect(
+                    lambda: leg,
+                    options.url,
+                    websocket_handshake_timeout=options.connect_timeout_s,
+                    enable_auto_ping=True,
+                    auto_ping_idle_timeout=options.ping_interval_s,
+                    auto_ping_reply_timeout=options.ping_timeout_s,
+                    max_frame_size=_MESSAGE_MAX_BYTES,
+                    max_redirects=0,
+                    extra_headers=headers,
+                )
+                await created
+        except TimeoutError:
+            leg.close()
+            detail = f"It did not answer within {options.connect_timeout_s:g} s."
+            raise ParleyError("upstream-unavailable", detail) from None
+        except asyncio.CancelledError:
+            leg.close()
+            raise
+        except (OSError, WSError) as error:
+            leg.close()
+            raise _handshake_error(error) from None
+        leg.name_model(self.model)
+        return leg
+
+
+def _handshake_error(error: OSError | WSError) -> ParleyError:
+    if isinstance(error, WSHandshakeError) and error.response is not None:
+        status = int(error.response.status)
+        if status in (429, 503):
+            return ParleyError("at-capacity", "The model server takes no further stream.", retry_after_s=2.0)
+        hint = {
+            401: "it wants an API key, or another one: upstream.api_key_file",
+            403: "there is no realtime route: the path, or a model without realtime support",
+            404: "there is no such path: upstream.url",
+        }.get(status, "")
+        return ParleyError(
+            "upstream-unavailable", f"The handshake was refused with HTTP {status}{': ' if hint else ''}{hint}."
+        )
+    if isinstance(error, OSError):
+        return ParleyError("upstream-unavailable", f"{error.strerror or type(error).__name__}.")
+    return ParleyError("upstream-unavailable", f"The handshake failed: {type(error).__name__}.")

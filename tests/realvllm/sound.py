@@ -1,0 +1,60 @@
+"""Test audio of known loudness: seconds of white noise and of silence, PCM16 at 16 kHz, mono."""
+
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from .script import FRAME_S, answer, steps
+
+RATE = 16_000
+_FRAME_SAMPLES = int(RATE * FRAME_S)
+_NOISE_AMPLITUDE = 0.2
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Frames of 80 ms, loud or quiet."""
+
+    frames: tuple[bool, ...]
+
+    def __add__(self, other: "Sound") -> "Sound":
+        return Sound(self.frames + other.frames)
+
+    def __mul__(self, times: int) -> "Sound":
+        return Sound(self.frames * times)
+
+    @property
+    def seconds(self) -> float:
+        return len(self.frames) * FRAME_S
+
+    @property
+    def text(self) -> str:
+        """What the tiny model answers to this as one turn."""
+        return answer(self.frames)
+
+    @property
+    def steps(self) -> int:
+        """The `completion_tokens` of this as one turn."""
+        return steps(len(self.frames))
+
+    def pcm(self) -> bytes:
+        noise = np.random.default_rng(7).normal(0.0, _NOISE_AMPLITUDE, (len(self.frames), _FRAME_SAMPLES))
+        samples = noise * np.array(self.frames, dtype=float)[:, None]
+        pcm: bytes = (samples.clip(-1.0, 1.0) * 32767).astype("<i2").tobytes()
+        return pcm
+
+    def appends(self, frames_each: int = 1) -> Iterator[str]:
+        """The audio as base64, in pieces of so many frames."""
+        pcm, size = self.pcm(), frames_each * _FRAME_SAMPLES * 2
+        for start in range(0, len(pcm), size):
+            yield b64encode(pcm[start : start + size]).decode()
+
+
+def loud(seconds: float) -> Sound:
+    return Sound((True,) * round(seconds / FRAME_S))
+
+
+def quiet(seconds: float) -> Sound:
+    return Sound((False,) * round(seconds / FRAME_S))
