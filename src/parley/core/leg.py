@@ -11,6 +11,7 @@ Outside RUNNING no audio may be sent: vLLM throws away, without a word, what arr
 from enum import Enum
 
 from parley.core.profile import ModelProfile
+from parley.core.turns import Turn
 
 
 class LegState(Enum):
@@ -23,13 +24,24 @@ class LegState(Enum):
 
 
 class Leg:
-    """The state of one leg and its clock: samples sent, deltas received, and when it last moved."""
+    """The state of one leg and its clock: the turn at work, samples sent, deltas received, when it last moved."""
 
-    __slots__ = ("_profile", "blocked", "consumed_samples", "deltas", "id", "progress_at", "sent_samples", "state")
+    __slots__ = (
+        "_profile",
+        "blocked",
+        "consumed_samples",
+        "deltas",
+        "id",
+        "progress_at",
+        "sent_samples",
+        "state",
+        "turn",
+    )
 
     def __init__(self, leg_id: int, profile: ModelProfile, now: float) -> None:
         self.id = leg_id
         self.state = LegState.CONNECTING
+        self.turn: Turn | None = None
         self.blocked = False
         self.sent_samples = 0
         self.consumed_samples = 0
@@ -42,9 +54,10 @@ class Leg:
         """Audio sent to the model minus audio it has consumed, in samples."""
         return self.sent_samples - self.consumed_samples
 
-    def start(self, now: float) -> None:
+    def start(self, turn: Turn, now: float) -> None:
         """A turn begins on the leg."""
         self.state = LegState.RUNNING
+        self.turn = turn
         self.sent_samples = self.consumed_samples = self.deltas = 0
         self.progress_at = now
 
@@ -53,6 +66,11 @@ class Leg:
         if self.sent_samples - self.consumed_samples <= lag_allowed_samples:
             self.progress_at = now
         self.sent_samples += samples
+
+    def finish(self) -> None:
+        """The turn is transcribed."""
+        self.state = LegState.READY
+        self.turn = None
 
     def moved(self, now: float) -> None:
         """A delta came: one more frame is consumed."""

@@ -54,11 +54,13 @@ class Session:
         "_outbox",
         "_profile",
         "_turns",
+        "_window_samples",
         "ended",
     )
 
     def __init__(self, limits: SessionLimits, models: Collection[str] = (), profile: ModelProfile = VOXTRAL) -> None:
         self._limits = limits
+        self._window_samples = limits.pace_window_samples
         self._models = models
         self._profile = profile
         self._turns = TurnQueue()
@@ -84,19 +86,16 @@ class Session:
     # ---- the client
 
     def _audio_received(self, event: ev.AudioReceived, now: float) -> list[Effect]:
-        audio, leg, turn = event.audio, self._leg, self._turns.open
-        # The common path: the turn is running, nothing waits before this piece, and the model keeps up.
-        if (
-            turn is not None
-            and leg is not None
-            and leg.state is LegState.RUNNING
-            and turn is self._turns.head
-            and not turn.held
-            and self._may_send(leg)
-        ):
-            turn.received_samples += audio.samples
-            leg.sent(audio.samples, _STALL_LAG_SAMPLES, now)
-            return [SendAudio(leg.id, audio)]
+        audio, leg = event.audio, self._leg
+        # The common path: the open turn is running, nothing waits before this piece, and the model keeps up.
+        if leg is not None and leg.state is LegState.RUNNING:
+            turn = leg.turn
+            assert turn is not None
+            if not turn.closed and not turn.held and self._may_send(leg):
+                turn.received_samples += audio.samples
+                leg.sent(audio.samples, _STALL_LAG_SAMPLES, now)
+                return [SendAudio(leg.id, audio)]
+        turn = self._turns.open
         if turn is None:
             if len(self._turns) >= self._limits.held_turns_max:
                 return self._end(ParleyError("too-many-turns", f"{len(self._turns)} turns are waiting."))
@@ -199,7 +198,7 @@ class Session:
             return self._end(ParleyError("upstream-protocol", "It ended a turn while none was running."))
         if leg.state is not LegState.FLUSHING:
             return self._end(ParleyError("upstream-truncated"))
-        leg.state = LegState.READY
+        leg.finish()
         self._turns.finish()
         effects = self._outbox.done(SendDone(event.text, event.usage))
         if self._outbox.is_full:
@@ -264,7 +263,7 @@ class Session:
                 effects += self._open_leg(now)
                 break
             if leg.state is LegState.READY:
-                leg.start(now)
+                leg.start(turn, now)
                 effects.append(StartTurn(leg.id))
             if leg.state is not LegState.RUNNING:
                 break
@@ -280,7 +279,7 @@ class Session:
         return effects + self._bound_input() + self._end_drained()
 
     def _may_send(self, leg: Leg) -> bool:
-        window = self._limits.pace_window_samples
+        window = self._window_samples
         return not leg.blocked and (not window or leg.sent_samples - leg.consumed_samples < window)
 
     def _bound_input(self) -> list[Effect]:

@@ -19,8 +19,8 @@ class CommitPolicy:
 
     agreements: int = 2
     stable_hops: int = 0
-    held_words: int = 1
-    held_words_in_pause: int = 0
+    held_words: int = 2
+    held_words_in_pause: int = 1
 
 
 class Agreement:

@@ -30,9 +30,7 @@ class SileroModel:
 
     def __init__(self, weights: Weights) -> None:
         providers = ["CPUExecutionProvider"]
-        self._session = onnxruntime.InferenceSession(
-            weights.contents[DETECTOR], session_options(), providers=providers
-        )
+        self._session = onnxruntime.InferenceSession(weights.contents[DETECTOR], session_options(), providers=providers)
 
     def open(self) -> "SileroDetector":
         """Start a stream."""

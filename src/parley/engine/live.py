@@ -1,97 +1,80 @@
-"""dev"""
-from collections import deque
+"""The live layer: a turn's audio in pieces of any size, its deltas on the delta clock."""
 
 import numpy as np
 
-from parley.engine.clock import *
-from parley.engine.detector import HOP_SAMPLES, Detector
-from parley.engine.gate import PRE_ROLL_HOPS, START_HOPS, Gate, GateState, hops
-from parley.engine.recognizer import Recognizer
-from parley.engine.segment import SEGMENT_MAX_HOPS, Segment, Tuning
-from parley.engine.vocabulary import Vocabulary
+from parley.engine.clock import delta_covering, deltas_of_turn, samples_for_delta
+from parley.engine.detector import HOP_SAMPLES
+from parley.engine.listener import Listener
+
+FRAMES_PER_STEP_MAX = 12
+"""Most frames that one step consumes when no decode comes: about a second."""
+
+_BYTES_PER_SAMPLE = 2
 
 
 class LiveTranscriber:
-    def __init__(self, recognizer, detector, vocabulary, tuning=Tuning()):
-        self.r, self.d, self.v, self.t = recognizer, detector, vocabulary, tuning
-        self.buf = bytearray(); self.fed = 0; self.consumed = 0; self.emitted = 0
-        self.gate = Gate(); self.pre = deque(maxlen=PRE_ROLL_HOPS + START_HOPS); self.seg = None
-        self.ended = False; self.finished = False; self.out = []; self.decoded = 0; self.behind = 0.0
+    """A `Transcriber` over a `Listener`: delta `k` has the text that became certain in the audio before it is due."""
 
-    def feed(self, b):
-        self.buf += b; self.fed += len(b) // 2
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._pending = bytearray()
+        self._fed_samples = 0
+        self._consumed_samples = 0
+        self._emitted = 0
+        self._ended = False
+        self._finished = False
 
-    def end(self):
-        self.ended = True
+    @property
+    def pending_samples(self) -> int:
+        """Audio fed and not yet consumed."""
+        return len(self._pending) // _BYTES_PER_SAMPLE
 
-    def step(self, behind_s=0.0):
-        self.behind = behind_s
-        deltas = []
-        start = self.decoded
-        while len(deltas) < 12 and self.decoded == start:
-            need = samples_for_delta(self.emitted)
-            if self.fed >= need:
-                self._consume(need)
-                deltas.append("".join(self.out)); self.out.clear(); self.emitted += 1
-            elif self.ended and not self.finished:
+    @property
+    def finished(self) -> bool:
+        """Whether the turn was ended and all its deltas are out."""
+        return self._finished
+
+    def feed(self, pcm16: bytes | bytearray | memoryview) -> None:
+        """Take PCM16 LE audio, 16 kHz, mono, whole samples."""
+        self._pending += pcm16
+        self._fed_samples += len(pcm16) // _BYTES_PER_SAMPLE
+
+    def end(self) -> None:
+        """Declare that no more audio follows."""
+        self._ended = True
+
+    def step(self, behind_s: float = 0.0) -> list[str]:
+        """Consume fed audio up to the next decode and return its deltas; see `Transcriber.step`."""
+        deltas: list[str] = []
+        decodes = self._listener.decodes
+        while len(deltas) < FRAMES_PER_STEP_MAX and self._listener.decodes == decodes and not self._finished:
+            due_at = samples_for_delta(self._emitted)
+            if self._fed_samples >= due_at:
+                deltas.append(self._consume(due_at, behind_s))
+                self._emitted += 1
+            elif self._ended:
                 deltas += self._tail()
             else:
                 break
         return deltas
 
-    def _tail(self):
-        self.finished = True
-        total = deltas_of_turn(self.fed)
-        rem = -(self.fed - self.consumed) % HOP_SAMPLES
-        self.buf += bytes(2 * rem)
-        self._consume(self.fed + rem)
-        if self.seg: self._settle()
-        rest = [""] * (total - self.emitted)
-        if rest:
-            rest[max(0, delta_covering(self.fed) - self.emitted)] = "".join(self.out)
-        return rest
+    def _consume(self, until_samples: int, behind_s: float = 0.0) -> str:
+        """Hear all whole hops before `until_samples`."""
+        count = (until_samples - self._consumed_samples) // HOP_SAMPLES
+        size = count * HOP_SAMPLES * _BYTES_PER_SAMPLE
+        audio = np.frombuffer(bytes(self._pending[:size]), "<i2").astype(np.float32) / np.float32(32768)
+        del self._pending[:size]
+        self._consumed_samples += count * HOP_SAMPLES
+        return "".join([self._listener.hear(hop, behind_s) for hop in audio.reshape(count, HOP_SAMPLES)])
 
-    def _consume(self, upto):
-        n = (upto - self.consumed) // HOP_SAMPLES
-        if n <= 0: return
-        b = bytes(self.buf[: n * HOP_SAMPLES * 2]); del self.buf[: n * HOP_SAMPLES * 2]
-        a = np.frombuffer(b, "<i2").astype(np.float32).reshape(n, HOP_SAMPLES) * np.float32(1 / 32768)
-        self.consumed += n * HOP_SAMPLES
-        for h in a: self._hop(h)
-
-    def _pause(self):
-        n = self.seg.hops if self.seg else 0
-        if n < hops(5): return hops(self.t.pause_s)
-        return hops(self.t.pause5_s) if n < hops(8) else hops(self.t.pause8_s)
-
-    def _hop(self, h):
-        s = self.gate.push(self.d.probability(h), self._pause())
-        if s is GateState.SILENCE:
-            self.pre.append(h.copy()); return
-        if s is GateState.START:
-            self.pre.append(h.copy()); self.seg = Segment(self.r, self.v, self.t)
-            for x in self.pre: self.seg.append(x)
-            self.pre.clear(); self.last = self.seg.hops; return
-        seg = self.seg; seg.append(h)
-        if s is GateState.END:
-            self._settle(); return
-        silent = self.gate.silent_hops; early = hops(self.t.early_s)
-        second = hops(self.t.second_pause_s) if self.t.second_pause_s else 0
-        if silent >= early:
-            if silent == early or silent == second: self._decode(True)
-        elif seg.hops - self.last >= max(hops(self.t.interval_s), int(self.t.growth * seg.hops), hops(min(self.behind, 1.28))):
-            self._decode(False)
-        if seg.hops >= SEGMENT_MAX_HOPS:
-            texts, self.seg = seg.split(); self._say(texts); self.decoded += 1; self.last = 0
-            self._decode(False)
-
-    def _decode(self, pause):
-        self.decoded += 1; self._say(self.seg.decode(pause)); self.last = self.seg.hops
-
-    def _settle(self):
-        seg = self.seg; self.seg = None; self.decoded += 1
-        self._say(seg.settle(min(seg.hops, seg.hops - self.gate.silent_hops + hops(0.2))))
-
-    def _say(self, texts):
-        for t in texts:
-            if t: self.out.append(" " + t)
+    def _tail(self) -> list[str]:
+        """The deltas of the turn's end. Text goes to the first delta that claims all of the audio."""
+        missing = -(self._fed_samples - self._consumed_samples) % HOP_SAMPLES
+        self._pending += bytes(missing * _BYTES_PER_SAMPLE)
+        text = self._consume(self._fed_samples + missing) + self._listener.end()
+        deltas = [""] * (deltas_of_turn(self._fed_samples) - self._emitted)
+        if deltas:
+            deltas[max(0, delta_covering(self._fed_samples) - self._emitted)] = text
+        self._emitted += len(deltas)
+        self._finished = True
+        return deltas

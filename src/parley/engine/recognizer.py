@@ -58,6 +58,11 @@ class TinyRecognizer:
         self._first_outputs = ["logits", *(f"present.{name}" for name in self._cache)]
         self._next_outputs = ["logits", *(f"present.{name}" for name in self._growing)]
 
+    @property
+    def token_count(self) -> int:
+        """How many tokens the decoder chooses from."""
+        return int(self._decoder.get_outputs()[0].shape[-1])
+
     def recognize(self, audio: Samples, draft: Sequence[int] = (), forced: int = 0) -> list[int]:
         """The tokens spoken in `audio`, shape (samples,), by greedy decoding."""
         batch = audio[np.newaxis, :]

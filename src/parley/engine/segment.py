@@ -1,117 +1,110 @@
-"""One stretch of speech while it is being heard: its audio, its hypotheses, and the words told so far."""
+"""One stretch of speech while it is being heard: its audio, its latest hypothesis, and the words told of it.
+
+Words told are forced onto every later decode, so that what follows them is what the recogniser makes of the audio
+given those words: text that only grows is consistent with itself, where joining free hypotheses to it repeats or
+swallows words (measured: docs/engine.md).
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from parley.engine.agreement import Agreement, CommitPolicy, matched
 from parley.engine.clock import SAMPLE_RATE_HZ
 from parley.engine.detector import HOP_SAMPLES
+from parley.engine.gate import PRE_ROLL_HOPS, START_HOPS
 from parley.engine.recognizer import Recognizer, Samples, without_loop
 from parley.engine.vocabulary import Vocabulary, Word, flattened
 
 SEGMENT_MAX_HOPS = 375
-"""Longest segment: 12 s. A longer one is split."""
+"""Longest segment: 12 s. Speech that goes on is split."""
 
+SPLIT_WINDOW_HOPS = 125
+"""A split falls in the quietest spot of the last 4 s..."""
 
-@dataclass(frozen=True, slots=True)
-class Tuning:
-    policy: CommitPolicy = field(default_factory=CommitPolicy)
-    interval_s: float = 0.32
-    growth: float = 0.04
-    early_s: float = 0.192
-    pause_s: float = 0.8
-    pause5_s: float = 0.48
-    pause8_s: float = 0.256
-    pad_s: float = 0.2
-    forced_live: bool = True
-    forced_final: bool = True
-    second_pause_s: float = 0.0
-    keyed: bool = True
+SPLIT_MARGIN_HOPS = 19
+"""...and at least 0.6 s before the end, so that the rest holds a word or more."""
+
+PAD_SAMPLES = round(0.2 * SAMPLE_RATE_HZ)
+"""Silence added for a decode: the recogniser drops the last sounds of audio that ends with them."""
 
 
 class Segment:
-    def __init__(self, recognizer: Recognizer, vocabulary: Vocabulary, tuning: Tuning) -> None:
+    """A stretch of speech. Its text comes out in pieces that are never revised, each word with a space before it."""
+
+    def __init__(self, recognizer: Recognizer, vocabulary: Vocabulary, policy: CommitPolicy) -> None:
         self._recognizer = recognizer
         self._vocabulary = vocabulary
-        self._t = tuning
-        self._pad = round(tuning.pad_s * SAMPLE_RATE_HZ)
-        self._audio: Samples = np.zeros(SEGMENT_MAX_HOPS * HOP_SAMPLES + 16 * HOP_SAMPLES + self._pad, np.float32)
-        self.hops = 0
-        self._told: list[Word] = []
+        self._policy = policy
+        self._agreement = Agreement(policy)
+        self._audio: Samples = np.zeros((SEGMENT_MAX_HOPS + PRE_ROLL_HOPS + START_HOPS) * HOP_SAMPLES, np.float32)
         self._hypothesis: list[Word] = []
-        self._agreement = Agreement(tuning.policy)
-        self.decoded_hops = 0
+        self._told: list[Word] = []
+        self._hops = 0
+        self._decoded_hops = 0
+
+    @property
+    def hops(self) -> int:
+        """Length of the audio in hops."""
+        return self._hops
 
     def append(self, hop: Samples) -> None:
-        start = self.hops * HOP_SAMPLES
+        """Take the next hop, shape (512,); the caller splits at `SEGMENT_MAX_HOPS`."""
+        start = self._hops * HOP_SAMPLES
         self._audio[start : start + HOP_SAMPLES] = hop
-        self.hops += 1
+        self._hops += 1
 
-    def _words(self, hops: int, forced: int) -> list[Word]:
-        n = hops * HOP_SAMPLES
-        audio = self._audio[: n + self._pad].copy()
-        audio[n:] = 0
-        draft = flattened(self._hypothesis)
-        nf = len(flattened(self._hypothesis[:forced]))
-        tokens = self._recognizer.recognize(audio, draft, nf)
-        self.decoded_hops = hops
-        return self._vocabulary.words(without_loop(tokens, nf))
+    def decode(self, *, in_pause: bool) -> str:
+        """Decode all audio so far. Returns the text that has become certain."""
+        self._hypothesis = self._decoded(self._hops)
+        certain = self._agreement.observe(self._keys(self._hypothesis), self._hops, in_pause=in_pause)
+        return self._tell(self._hypothesis[len(self._told) : certain])
+
+    def settle(self, hops: int) -> str:
+        """End the segment at `hops`, the end of its speech. Returns the rest of its text."""
+        if self._decoded_hops != hops:
+            self._hypothesis = self._decoded(hops)
+        return self._tell(self._hypothesis[len(self._told) :])
+
+    def split(self) -> tuple[str, "Segment"]:
+        """End the segment at a quiet spot shortly before its end. Returns its text's rest, and the new segment.
+
+        Words told may have been spoken after the cut. They are told apart by decoding the part before it, and the new
+        segment starts with them as told.
+        """
+        cut = self._quietest_hop()
+        head = self._decoded(cut, forced=False)
+        head_keys, told_keys = self._keys(head), self._keys(self._told)
+        spoken_before = matched(head_keys, told_keys)
+        carried = self._told[spoken_before:]
+        text = "" if carried else self._tell(head[matched(told_keys, head_keys) :])
+        rest = Segment(self._recognizer, self._vocabulary, self._policy)
+        rest._hops = self._hops - cut
+        rest._audio[: rest._hops * HOP_SAMPLES] = self._audio[cut * HOP_SAMPLES : self._hops * HOP_SAMPLES]
+        rest._told = rest._hypothesis = carried
+        return text, rest
+
+    def _decoded(self, hops: int, *, forced: bool = True) -> list[Word]:
+        samples = hops * HOP_SAMPLES
+        audio: Samples = np.zeros(samples + PAD_SAMPLES, np.float32)
+        audio[:samples] = self._audio[:samples]
+        told_tokens = len(flattened(self._told)) if forced else 0
+        tokens = self._recognizer.recognize(audio, flattened(self._hypothesis), told_tokens)
+        self._decoded_hops = hops
+        return self._vocabulary.words(without_loop(tokens, told_tokens))
+
+    def _tell(self, words: Sequence[Word]) -> str:
+        self._told = [*self._told, *words]
+        texts = map(self._vocabulary.text, words)
+        return "".join(f" {text}" for text in texts if text)
 
     def _keys(self, words: Sequence[Word]) -> list[str]:
-        if not self._t.keyed:
-            return [self._vocabulary.text(w) for w in words]
-        return [self._vocabulary.key(w) for w in words]
+        return [self._vocabulary.key(word) for word in words]
 
-    def decode(self, in_pause: bool) -> list[str]:
-        forced = len(self._told) if self._t.forced_live else 0
-        words = self._words(self.hops, forced)
-        if self._t.forced_live:
-            at = len(self._told)
-        else:
-            at = matched(self._keys(self._told), self._keys(words))
-        certain = self._agreement.observe(self._keys(words[at:]) if not self._t.forced_live else self._keys(words), self.hops, in_pause=in_pause)
-        if not self._t.forced_live:
-            certain += at
-        self._hypothesis = words
-        return self._tell(words[at : max(at, certain)])
-
-    def _tell(self, words: Sequence[Word]) -> list[str]:
-        self._told += words
-        return [self._vocabulary.text(w) for w in words]
-
-    def settle(self, hops: int) -> list[str]:
-        if self._t.forced_final:
-            if self.decoded_hops == hops:
-                words = self._hypothesis
-            else:
-                words = self._words(hops, len(self._told))
-            at = len(self._told)
-        else:
-            words = self._words(hops, 0)
-            at = matched(self._keys(self._told), self._keys(words))
-        return self._tell(words[at:])
-
-    def split(self) -> tuple[list[str], "Segment"]:
-        cut = self._quietest()
-        words = self._words(cut, 0)
-        c = matched(self._keys(words), self._keys(self._told))
-        texts: list[str] = []
-        if c >= len(self._told):
-            at = matched(self._keys(self._told), self._keys(words))
-            texts = [self._vocabulary.text(w) for w in words[at:]]
-        rest = Segment(self._recognizer, self._vocabulary, self._t)
-        left = self._audio[cut * HOP_SAMPLES : self.hops * HOP_SAMPLES]
-        rest._audio[: len(left)] = left
-        rest.hops = self.hops - cut
-        rest._told = self._told[c:]
-        rest._hypothesis = self._told[c:]
-        return texts, rest
-
-    def _quietest(self) -> int:
-        first, last = self.hops - 125, self.hops - 18
-        a = self._audio[first * HOP_SAMPLES : (last + 2) * HOP_SAMPLES].reshape(-1, HOP_SAMPLES)
-        e = (a * a).mean(1)
-        e = e[:-1] + e[1:]
-        return first + int(e.argmin()) + 1
+    def _quietest_hop(self) -> int:
+        """The hop, within the allowed window, before which two hops together are quietest."""
+        first = max(1, self._hops - SPLIT_WINDOW_HOPS)
+        last = self._hops - SPLIT_MARGIN_HOPS
+        energies = np.square(self._audio[(first - 1) * HOP_SAMPLES : (last + 1) * HOP_SAMPLES])
+        by_hop = energies.reshape(-1, HOP_SAMPLES).sum(axis=1)
+        return first + int((by_hop[:-1] + by_hop[1:]).argmin())

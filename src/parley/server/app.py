@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import logging
+import random
 import signal
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from parley.core.admission import Admission
@@ -13,7 +15,8 @@ from parley.ingress.http import http_application
 from parley.ingress.port import Port, PortLimits
 from parley.ingress.websocket import SocketLimits, Upgrades
 from parley.server.host import Host
-from parley.server.settings import Settings
+from parley.server.settings import EngineSettings, Settings
+from parley.upstream.child import ChildOptions, ChildState, LaunchError, ModelServerChild
 from parley.upstream.health import HealthOptions, UpstreamHealth
 from parley.upstream.vllm import VllmOptions, VllmUpstream
 
@@ -34,14 +37,20 @@ async def serve(settings: Settings, on_ready: ReadyCallback | None = None) -> No
         StartError: the port is in use, a key file can't be read, or the model server can't be started.
     """
     stop = asyncio.Event()
-    with _signals(stop):
-        async with asyncio.TaskGroup() as tasks:
-            gateway = Gateway(settings, tasks, on_ready)
-            await gateway.start()
-            await stop.wait()
-            again = asyncio.Event()
-            with _signals(again):
-                await gateway.stop(again)
+    try:
+        with _signals(stop):
+            async with asyncio.TaskGroup() as tasks:
+                gateway = Gateway(settings, tasks, on_ready)
+                await gateway.start()
+                try:
+                    await stop.wait()
+                    again = asyncio.Event()
+                    with _signals(again):
+                        await gateway.stop(again)
+                finally:
+                    await gateway.close()
+    except* (StartError, LaunchError) as group:
+        raise StartError(str(group.exceptions[0])) from None
 
 
 class Gateway:
@@ -52,8 +61,9 @@ class Gateway:
         self._tasks = tasks
         self._on_ready = on_ready
         self._background: list[asyncio.Task[None]] = []
+        self._child = _make_child(settings, self._child_changed)
         api_key = _read_key(settings.upstream.api_key_file)
-        url = settings.upstream.url
+        url = self._child.url if self._child is not None else settings.upstream.url
         self._health = UpstreamHealth(
             HealthOptions(
                 url=url,
@@ -101,6 +111,8 @@ class Gateway:
             ) from None
         _log.info("listening on %s:%d", server.host, self._bound_port)
         self._background.append(self._tasks.create_task(self._health.run()))
+        if self._child is not None:
+            self._background.append(self._tasks.create_task(self._child.run()))
         return self._bound_port
 
     async def stop(self, hurry: asyncio.Event | None = None) -> None:
@@ -109,14 +121,24 @@ class Gateway:
         hurrying = asyncio.create_task(self._hurry(hurry)) if hurry is not None else None
         try:
             await self._host.drain(self._settings.server.shutdown_timeout_s)
-            await self._port.close()
         finally:
-            for task in [*self._background, *([hurrying] if hurrying else [])]:
-                task.cancel()
+            if hurrying is not None:
+                hurrying.cancel()
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the listener and let the model server go, in this order: until here a session may still need it."""
+        await self._port.close()
+        for task in self._background:
+            task.cancel()
 
     async def _hurry(self, hurry: asyncio.Event) -> None:
         await hurry.wait()
         self._host.hurry()
+
+    def _child_changed(self, state: ChildState) -> None:
+        if state is not ChildState.READY:
+            self._health.lost()
 
     def _health_changed(self, ready: bool) -> None:
         if not ready:
@@ -137,6 +159,42 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+def _make_child(settings: Settings, on_change: Callable[[ChildState], None]) -> ModelServerChild | None:
+    """The model server that this node is to start, if it is."""
+    if settings.upstream.url and not settings.launch.command:
+        return None
+    launch = settings.launch
+    options = ChildOptions(
+        health_timeout_s=launch.health_timeout_s,
+        backoff_initial_s=launch.backoff_initial_s,
+        backoff_max_s=launch.backoff_max_s,
+        stop_timeout_s=launch.stop_timeout_s,
+    )
+    command: Sequence[str] | str = launch.command or engine_command(settings.engine)
+    return ModelServerChild(command, jitter=random.random, options=options, on_change=on_change)
+
+
+def engine_command(engine: EngineSettings) -> list[str]:
+    """The command line of the embedded engine, for its supervisor."""
+    command = [
+        sys.executable,
+        "-m",
+        "parley",
+        "engine",
+        "--port",
+        str(engine.port or "{port}"),
+        "--engine",
+        engine.kind,
+    ]
+    if engine.model_dir:
+        command += ["--model-dir", engine.model_dir]
+    if engine.max_sessions:
+        command += ["--max-sessions", str(engine.max_sessions)]
+    if engine.decode_threads:
+        command += ["--decode-threads", str(engine.decode_threads)]
+    return command
 
 
 def _read_key(path: str) -> str | None:

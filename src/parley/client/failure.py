@@ -1,0 +1,53 @@
+"""Why a session, or the source of its audio, failed: data for a program, words for a person."""
+
+from parley.core.errors import ERRORS, Fault, ParleyError, Retry
+
+
+class SessionFailed(Exception):  # noqa: N818 (it is also an event of the session)
+    """A session did not do what was asked.
+
+    `code` is one of Parley's where the server is Parley, the model server's own otherwise (`model_not_found`), or one
+    of the client's: `connect-failed`, `connect-refused`, `connection-lost`. `message` is for the person in front of
+    the screen: it may be the model server's own text, so it stays out of `str()`, which ends up in logs.
+    """
+
+    def __init__(
+        self, code: str, message: str, *, fault: Fault, retry: Retry, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(code)
+        self.code = code
+        self.message = message
+        self.fault = fault
+        self.retry = retry
+        self.retry_after_s = retry_after_s
+
+    @classmethod
+    def of(cls, error: ParleyError) -> "SessionFailed":
+        """The same error as a failure."""
+        spec = error.spec
+        return cls(spec.code, error.message, fault=spec.fault, retry=spec.retry, retry_after_s=error.retry_after_s)
+
+    @property
+    def ends_session(self) -> bool:
+        """Whether nothing more comes from this session: only a refused message leaves it as it was."""
+        return self.retry is not Retry.SAME_SESSION
+
+    def __str__(self) -> str:
+        return f"{self.code} (fault: {self.fault}, retry: {self.retry})"
+
+
+class SourceError(Exception):
+    """Audio could not be had: the file, the converter or the microphone. `str()` names what to do, never content."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+def vllm_failure(code: str | None, message: str) -> SessionFailed:
+    """The failure that an `error` event of stock vLLM reports; a code of None is a failure of the model server."""
+    spec = next((row for row in ERRORS.values() if row.vllm_code == code), ERRORS["upstream-error"])
+    if spec.fault is not Fault.CLIENT:
+        spec = ERRORS["upstream-error"]
+    return SessionFailed(code or spec.code, message or spec.summary, fault=spec.fault, retry=spec.retry)

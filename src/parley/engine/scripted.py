@@ -1,0 +1,124 @@
+"""An engine without a model, for tests and benchmarks: its words are checksums of the audio.
+
+It keeps the delta clock of the real thing, and what it says is a function of every sample it was given: every
+`frames_per_word` frames a word stands for the CRC-32 of all audio so far, and the turn ends in three words of it. Audio
+lost, repeated, reordered or changed on the way shows as another transcript from there on; equal transcripts mean that
+the audio arrived whole.
+"""
+
+import zlib
+from dataclasses import dataclass
+
+from parley.engine.clock import (
+    FRAME_SAMPLES,
+    SAMPLE_RATE_HZ,
+    delta_covering,
+    deltas_of_turn,
+    samples_for_delta,
+)
+from parley.engine.transcriber import EngineDescription
+
+FRAMES_PER_STEP_MAX = 125
+"""Most frames that one step consumes: 10 s."""
+
+FINAL_WORDS = 3
+"""Words at the end of a turn: 18 bits of the checksum."""
+
+WORDS = (
+    "acorn amber anchor apple april arrow autumn barley basket birch bridge candle canyon cedar cherry circle "
+    "clover cobalt copper coral cotton daisy dolphin ember falcon feather fern forest garden ginger granite harbor "
+    "hazel honey island ivory jasmine juniper lantern lemon linen maple marble meadow mirror morning mountain oak "
+    "ocean olive orange pebble pepper pine raven river saffron silver spruce summer thunder timber velvet willow"
+).split()
+"""What a checksum's six bits say."""
+
+_BYTES_PER_SAMPLE = 2
+
+
+def word_of(checksum: int) -> str:
+    """The word for the lowest six bits of `checksum`."""
+    return WORDS[checksum % len(WORDS)]
+
+
+class ScriptedTranscriber:
+    """A `Transcriber` that says checksums. The word in delta `k` covers the first `k + 1` frames of audio."""
+
+    def __init__(self, frames_per_word: int) -> None:
+        self._frames_per_word = frames_per_word
+        self._pending = bytearray()
+        self._fed_samples = 0
+        self._checksum = 0
+        self._emitted = 0
+        self._ended = False
+        self._finished = False
+
+    @property
+    def pending_samples(self) -> int:
+        """Audio fed and not yet consumed."""
+        return len(self._pending) // _BYTES_PER_SAMPLE
+
+    @property
+    def finished(self) -> bool:
+        """Whether the turn was ended and all its deltas are out."""
+        return self._finished
+
+    def feed(self, pcm16: bytes | bytearray | memoryview) -> None:
+        """Take PCM16 LE audio, 16 kHz, mono, whole samples."""
+        self._pending += pcm16
+        self._fed_samples += len(pcm16) // _BYTES_PER_SAMPLE
+
+    def end(self) -> None:
+        """Declare that no more audio follows."""
+        self._ended = True
+
+    def step(self, behind_s: float = 0.0) -> list[str]:  # noqa: ARG002
+        """Consume fed audio, 10 s at most, and return its deltas; see `Transcriber.step`. Never thins."""
+        deltas: list[str] = []
+        while len(deltas) < FRAMES_PER_STEP_MAX and not self._finished:
+            if self._fed_samples >= samples_for_delta(self._emitted):
+                deltas.append(self._frame())
+                self._emitted += 1
+            elif self._ended:
+                deltas += self._tail()
+            else:
+                break
+        return deltas
+
+    def _frame(self) -> str:
+        """Consume a frame. Returns its word, if it is due one."""
+        self._consume(FRAME_SAMPLES)
+        return "" if (self._emitted + 1) % self._frames_per_word else f" {word_of(self._checksum)}"
+
+    def _consume(self, samples: int) -> None:
+        size = samples * _BYTES_PER_SAMPLE
+        self._checksum = zlib.crc32(self._pending[:size], self._checksum)
+        del self._pending[:size]
+
+    def _tail(self) -> list[str]:
+        """The deltas of the turn's end; the last words go where all audio is covered, nothing after them."""
+        count = deltas_of_turn(self._fed_samples) - self._emitted
+        deltas = []
+        for _ in range(count):
+            deltas.append(self._frame() if self.pending_samples > FRAME_SAMPLES else "")
+            self._emitted += 1
+        self._consume(self.pending_samples)
+        if deltas:
+            at = delta_covering(self._fed_samples) - (self._emitted - count)
+            deltas[at] = "".join(f" {word_of(self._checksum >> 6 * index)}" for index in range(FINAL_WORDS))
+        self._finished = True
+        return deltas
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptedEngine:
+    """The scripted engine; `frames_per_word` frames of 80 ms stand between two words."""
+
+    frames_per_word: int = 4
+
+    def open(self) -> ScriptedTranscriber:
+        """Start a turn."""
+        return ScriptedTranscriber(self.frames_per_word)
+
+    def describe(self) -> EngineDescription:
+        """The engine's name; it has no files."""
+        return EngineDescription(name="scripted", sample_rate_hz=SAMPLE_RATE_HZ)

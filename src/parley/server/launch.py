@@ -1,0 +1,71 @@
+"""Which model server this node starts, if any: the one of launch.command, or the embedded engine."""
+
+import sys
+from collections.abc import Callable
+
+from parley.server.settings import EngineSettings, LaunchSettings, Settings
+from parley.upstream.child import ChildOptions, ChildState, ModelServerChild
+
+ENGINE_CANNOT_START = 3
+"""Exit status of `parley engine` when it can't start: its weights or libraries are missing, its port is taken."""
+
+
+def engine_command(engine: EngineSettings, *, log_level: str = "info") -> tuple[str, ...]:
+    """The command line of the embedded engine, with `{port}` for a port still to be chosen.
+
+    It runs in this interpreter, and the working directory is kept off its import path (-P): a folder called "parley"
+    there must not be taken for the program.
+    """
+    options: dict[str, object] = {
+        "--engine": engine.kind,
+        "--port": engine.port or "{port}",
+        "--model-dir": engine.model_dir,
+        "--max-sessions": engine.max_sessions,
+        "--decode-threads": engine.decode_threads,
+        "--log-level": log_level,
+        "--log-format": "text",
+    }
+    given = [word for name, value in options.items() if value for word in (name, str(value))]
+    return (sys.executable, "-P", "-m", "parley", "engine", *given)
+
+
+def model_server_child(
+    settings: Settings,
+    *,
+    jitter: Callable[[], float],
+    on_change: Callable[[ChildState], None] | None = None,
+) -> ModelServerChild | None:
+    """The model server to be run beside this node, not started yet; None when one runs elsewhere.
+
+    Raises LaunchError for a command that can't be run.
+    """
+    options = _options(settings.launch)
+    if settings.launch.command:
+        return ModelServerChild(settings.launch.command, jitter=jitter, options=options, on_change=on_change)
+    if not settings.embeds_engine:
+        return None
+    return ModelServerChild(
+        engine_command(settings.engine, log_level=settings.log.level),
+        name="the embedded engine",
+        jitter=jitter,
+        options=_options(settings.launch, gives_up_at=ENGINE_CANNOT_START),
+        on_change=on_change,
+    )
+
+
+def upstream_url(settings: Settings, child: ModelServerChild | None) -> str:
+    """Where the model server is: upstream.url if it is set, else where the child listens."""
+    if settings.upstream.url or child is None:
+        return settings.upstream.url
+    return child.url
+
+
+def _options(launch: LaunchSettings, *, gives_up_at: int | None = None) -> ChildOptions:
+    usual = ChildOptions().give_up_statuses
+    return ChildOptions(
+        health_timeout_s=launch.health_timeout_s,
+        backoff_initial_s=launch.backoff_initial_s,
+        backoff_max_s=launch.backoff_max_s,
+        stop_timeout_s=launch.stop_timeout_s,
+        give_up_statuses=usual if gives_up_at is None else usual | {gives_up_at},
+    )
