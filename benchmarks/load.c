@@ -335,11 +335,11 @@ static void print_result(void) {
     qsort(run.lateness_us, run.latenesses, sizeof *run.lateness_us, ascending);
     for (char *at = seen.first_error; *at; at++)
         if (*at == '"' || *at == '\\' || (unsigned char)*at < 32 || (unsigned char)*at > 126) *at = '\'';
-    printf("{\"sessions\":%ld,\"ended\":%ld,\"sent\":%llu,\"due\":%llu,\"answered\":%llu,\"measured\":%zu,"
+    printf("{\"sessions\":%ld,\"ended\":%ld,\"sent\":%llu,\"due\":%llu,\"answered\":%llu,\"appends\":%zu,"
            "\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,\"late\":%llu,\"late_p99_ms\":%.3f,"
            "\"errors\":%ld,\"first_error\":\"%s\"}\n",
            set.sessions, seen.ended, (unsigned long long)seen.sent, (unsigned long long)answers_due(),
-           (unsigned long long)seen.answered, run.latencies, quantile_ms(run.latency_us, run.latencies, 0.5),
+           (unsigned long long)seen.answered, run.latenesses, quantile_ms(run.latency_us, run.latencies, 0.5),
            quantile_ms(run.latency_us, run.latencies, 0.99), quantile_ms(run.latency_us, run.latencies, 1),
            (unsigned long long)seen.late, quantile_ms(run.lateness_us, run.latenesses, 0.99), seen.errors,
            seen.first_error);

@@ -8,7 +8,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from contestants import LOAD, TICKS_PER_S, BenchmarkError, Contestant, CpuTime, Server
+from benchmarks.contestants import LOAD, TICKS_PER_S, BenchmarkError, Contestant, CpuTime, Server
 
 LATE_P99_MAX_MS = 20.0
 """The load generator counts as the limit when its own sends were later than this."""
@@ -128,7 +128,7 @@ def _busy_ticks(cpu: int) -> int:
 def _reading(result: dict[str, float | int | str], started: _Usage, ended: _Usage, altered: int) -> Reading:
     wall_s = max(ended.at_s - started.at_s, 1e-9)
     cpu = ended.server - started.server
-    messages = max(int(result["measured"]), 1)
+    messages = max(int(result["appends"]), 1)
     busy_s = (ended.core_busy_ticks - started.core_busy_ticks) / TICKS_PER_S
     return Reading(
         sessions=int(result["sessions"]),

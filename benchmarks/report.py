@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from probe import Reading
+from benchmarks.probe import Reading
 
 RIVALS = ("nginx", "splice")
 
@@ -17,7 +17,8 @@ class Record:
     """One server's figures in one pass."""
 
     fixed: Reading | None = None
-    """At the load that is the same for all servers."""
+    """At the load that is the same for all servers; None when the server did not keep up with it, since work put off
+    until after the measurement would be missing."""
     sessions_max: int = 0
     limited: bool = False
     """Whether the search ended at its limit rather than the server's."""
@@ -98,6 +99,8 @@ def cautions(passes: Sequence[Pass], titles: dict[str, str], quiet_share: float)
         records = [each[name] for each in passes if name in each]
         if any(record.limited for record in records):
             found.append(f"{title}: the search ended at its limit; the server carries more.")
+        if missing := sum(record.fixed is None for record in records):
+            found.append(f"{title}: no CPU figure from {missing} of {len(records)} passes, as it did not keep up.")
         broken = {
             reading.first_error
             for record in records

@@ -9,7 +9,7 @@ import pytest
 
 from .process import Gateway, Vllm
 
-_WANTED = os.environ.get("PARLEY_REALVLLM") == "1"
+_WANTED = os.environ.get("REALVLLM") == "1"
 collect_ignore_glob = [] if _WANTED else ["test_*.py"]
 _TEST_TIMEOUT_S = 1200
 """Over the bounds of the waits within a test, so that these get to say what did not happen."""
@@ -29,25 +29,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def vllm() -> Iterator[Vllm]:
+def real_vllm() -> Iterator[Vllm]:
     with Vllm("vllm") as server:
         server.until_ready()
         yield server
 
 
 @pytest.fixture(scope="session")
-def vllm_url(vllm: Vllm) -> str:
-    return vllm.url
+def vllm_url(real_vllm: Vllm) -> str:
+    return real_vllm.url
 
 
 @pytest.fixture(scope="session")
-def gateway_url(vllm: Vllm) -> Iterator[str]:
-    with Gateway.in_front_of("gateway", vllm.url) as server:
+def gateway_url(real_vllm: Vllm) -> Iterator[str]:
+    with Gateway.in_front_of("gateway", real_vllm.url) as server:
         server.until_ready()
         yield server.url
 
 
 @pytest.fixture(params=["direct", "gateway"])
-def url(request: pytest.FixtureRequest) -> str:
+def url(request: pytest.FixtureRequest, vllm_url: str, gateway_url: str) -> str:
     """Where behaviour is to be the same, a test asks both."""
-    return str(request.getfixturevalue("vllm_url" if request.param == "direct" else "gateway_url"))
+    return vllm_url if request.param == "direct" else gateway_url

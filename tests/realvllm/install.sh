@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes .cache/vllm/venv, the real vLLM's own environment (2.3 GB), and keeps it while requirements.txt is unchanged.
-# $PARLEY_TORCH_INDEX: a package index with CPU builds of torch, where pip's own configuration knows none.
+# $REALVLLM_TORCH_INDEX: a package index with CPU builds of torch, where pip's own configuration knows none.
 set -eu
 cd "$(dirname "$0")/../.."
 here=tests/realvllm
@@ -27,7 +27,7 @@ name_it_vllm() {
 
 : >"$log"
 tried=
-for python in ${PARLEY_VLLM_PYTHON:-} python3.12 python3.13 python3.11 python3 \
+for python in ${REALVLLM_PYTHON:-} python3.12 python3.13 python3.11 python3 \
     "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[123].*/bin/python3; do
     runs "$python" || continue
     tried="$tried $python"
@@ -35,18 +35,18 @@ for python in ${PARLEY_VLLM_PYTHON:-} python3.12 python3.13 python3.11 python3 \
     rm -rf "$venv"
     "$python" -m venv "$venv" >>"$log" 2>&1 || continue
     if "$venv/bin/python" -m pip install --no-deps --disable-pip-version-check \
-        ${PARLEY_TORCH_INDEX:+--extra-index-url "$PARLEY_TORCH_INDEX"} -r "$here/requirements.txt" >>"$log" 2>&1; then
+        ${REALVLLM_TORCH_INDEX:+--extra-index-url "$REALVLLM_TORCH_INDEX"} -r "$here/requirements.txt" >>"$log" 2>&1; then
         name_it_vllm
         cp "$here/requirements.txt" "$installed"
         exit 0
     fi
-    echo "test-vllm: not with this one: $(grep -m 1 '^ERROR' "$log" || echo 'see the log')"
+    echo "test-vllm: not with this one: $(grep '^ERROR' "$log" | tail -n 1)"
 done
 rm -rf "$venv"
 if [ -z "$tried" ]; then
-    echo "test-vllm: no Python 3.11, 3.12 or 3.13 with venv found; name one: PARLEY_VLLM_PYTHON=/path/to/python3.12" >&2
+    echo "test-vllm: no Python 3.11, 3.12 or 3.13 with venv found; name one: REALVLLM_PYTHON=/path/to/python3.12" >&2
 else
     echo "test-vllm: tried$tried without success; see $log. If torch is what was not found: name an index that has" \
-        "CPU builds of it (pytorch.org says which): PARLEY_TORCH_INDEX=URL make test-vllm" >&2
+        "CPU builds of it (PyTorch's own installation page names one): REALVLLM_TORCH_INDEX=URL make test-vllm" >&2
 fi
 exit 1

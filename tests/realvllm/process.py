@@ -21,7 +21,7 @@ MODEL = "voxtral-tiny"
 
 START_TIMEOUT_S = 600.0
 """vLLM takes 40 s to start on two idle cores; a busy machine has been seen to need ten times that."""
-_STOP_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.25
 _HTTP_TIMEOUT_S = 5.0
 
@@ -37,16 +37,22 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def http_status(url: str) -> int | None:
-    """The status of a GET; None where nothing answers."""
+def http_get(url: str) -> tuple[int, bytes] | None:
+    """The status and body of a GET; None where nothing answers."""
     try:
         with _OPENER.open(url, timeout=_HTTP_TIMEOUT_S) as answer:
-            return int(answer.status)
+            return int(answer.status), answer.read()
     except urllib.error.HTTPError as error:
         with error:
-            return error.code
+            return error.code, error.read()
     except OSError:
         return None
+
+
+def http_status(url: str) -> int | None:
+    """The status of a GET; None where nothing answers."""
+    answer = http_get(url)
+    return answer and answer[0]
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,11 @@ def wait_gone(members: set[Member], timeout_s: float = _STOP_TIMEOUT_S) -> set[M
     return {member for member in members if is_alive(member)}
 
 
+def _own_environment() -> dict[str, str]:
+    """Ours, without settings that somebody made for gateways of their own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
+
+
 class Server:
     """A running server process, in a process group of its own."""
 
@@ -115,7 +126,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
+                env={**_own_environment(), **(environment or {})},
                 cwd=REPOSITORY,
                 start_new_session=True,
             )
@@ -160,9 +171,9 @@ class Server:
         self._process.send_signal(number)
 
     def kill_all(self) -> None:
-        """SIGKILL to every process at once: what is left of them does not get to say goodbye."""
-        for member in self.members():
-            _kill(member)
+        """SIGKILL to every process at once, so that none gets to say goodbye for another."""
+        self.members()
+        os.killpg(self.pid, signal.SIGKILL)
 
     def kill_descendant(self, name: str) -> None:
         """SIGKILL to the descendant whose name contains this."""
@@ -239,19 +250,21 @@ class Vllm(Server):
 class Gateway(Server):
     """`parley serve`, as a user starts it."""
 
-    def __init__(self, name: str, *options: str) -> None:
+    def __init__(self, name: str, *options: str, environment: Mapping[str, str] | None = None) -> None:
         self.port = free_port()
         command = [str(Path(sys.executable).parent / "parley"), "serve", "--port", str(self.port), *options]
-        super().__init__(name, command, VLLM_ENVIRONMENT)
+        super().__init__(name, command, environment)
 
     @classmethod
-    def in_front_of(cls, name: str, upstream_url: str, *options: str) -> Self:
-        return cls(name, "--upstream", upstream_url, *options)
+    def in_front_of(
+        cls, name: str, upstream_url: str, *options: str, environment: Mapping[str, str] | None = None
+    ) -> Self:
+        return cls(name, "--upstream", upstream_url, *options, environment=environment)
 
     @classmethod
     def launching_vllm(cls, name: str) -> Self:
         """A gateway that starts vLLM itself."""
-        return cls(name, "--launch", shlex.join(vllm_command("{port}")).replace("'{port}'", "{port}"))
+        return cls(name, "--launch", shlex.join(vllm_command("{port}")), environment=VLLM_ENVIRONMENT)
 
     @property
     def url(self) -> str:

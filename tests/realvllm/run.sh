@@ -4,4 +4,4 @@ set -eu
 cd "$(dirname "$0")/../.."
 sh tests/realvllm/install.sh
 .cache/vllm/venv/bin/python -m tests.realvllm.tiny_model .cache/vllm/tiny
-PARLEY_REALVLLM=1 exec .venv/bin/python -m pytest tests/realvllm "$@"
+REALVLLM=1 exec .venv/bin/python -m pytest tests/realvllm "$@"

@@ -89,12 +89,14 @@ def steps(frames: int) -> int:
     return frames + _SILENCE_AFTER_FINAL_FRAMES - (DELAY_FRAMES + 1) if frames else 0
 
 
-def answer(loud_frames: Sequence[bool]) -> str:
-    """The transcript of a turn whose whole frames of 80 ms are loud or quiet as given."""
+def answer(loud_frames: Sequence[bool], *, is_final: bool = True) -> str:
+    """The text of a turn whose whole frames of 80 ms are loud or quiet as given, at its end or up to now."""
     state, text = SCRIPT.initial, b""
-    for step in range(steps(len(loud_frames))):
+    generated = steps(len(loud_frames)) - (0 if is_final else _SILENCE_AFTER_FINAL_FRAMES)
+    for step in range(generated):
         frame = step + DELAY_FRAMES
         loud = frame < len(loud_frames) and loud_frames[frame]
         state = SCRIPT.starts[state] if loud and state in SCRIPT.starts else SCRIPT.follows.get(state, state)
         text += SCRIPT.texts.get(state, b"")
-    return text.decode()
+    # A character of which only the first byte is said is held back.
+    return text.decode(errors="ignore")

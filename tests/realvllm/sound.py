@@ -35,6 +35,11 @@ class Sound:
         return answer(self.frames)
 
     @property
+    def text_so_far(self) -> str:
+        """What the tiny model has answered to this when it is not the end of the turn."""
+        return answer(self.frames, is_final=False)
+
+    @property
     def steps(self) -> int:
         """The `completion_tokens` of this as one turn."""
         return steps(len(self.frames))

@@ -65,10 +65,14 @@ class Session:
         except ConnectionClosed as closed:
             return events, closed.rcvd.code if closed.rcvd else 1006
 
-    async def until_deltas(self, count: int) -> None:
-        """Wait for so many deltas, and for nothing else."""
-        for _ in range(count):
-            assert (await self.receive())["type"] == "transcription.delta"
+    async def until_text(self, text: str) -> None:
+        """Read deltas until they make up the text. vLLM sends most of them empty, and the gateway leaves those out."""
+        received = ""
+        while len(received) < len(text):
+            event = await self.receive()
+            assert event["type"] == "transcription.delta", event
+            received += event["delta"]
+        assert received == text
 
     async def name_model(self, model: str = MODEL) -> None:
         await self.send("session.update", model=model)

@@ -11,7 +11,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from .process import Vllm, http_status
+from .process import Vllm, http_get
 from .script import FRAME_S
 from .sound import RATE
 from .talk import ANSWER_TIMEOUT_S
@@ -21,7 +21,7 @@ _FRAMES_BEFORE_FIRST_DELTA = 7
 
 
 class Tap:
-    """Relays sessions to vLLM, and everything else as a question about vLLM's health."""
+    """Relays sessions to vLLM, and GETs of anything else."""
 
     def __init__(self, vllm: Vllm) -> None:
         self._vllm = vllm
@@ -35,8 +35,9 @@ class Tap:
     async def answer_http(self, connection: ServerConnection, request: Request) -> Response | None:
         if request.path == _ROUTE:
             return None
-        status = await asyncio.to_thread(http_status, f"http://127.0.0.1:{self._vllm.port}{request.path}")
-        return connection.respond(HTTPStatus(status or HTTPStatus.BAD_GATEWAY), "")
+        answer = await asyncio.to_thread(http_get, f"http://127.0.0.1:{self._vllm.port}{request.path}")
+        status, body = answer or (HTTPStatus.BAD_GATEWAY, b"")
+        return connection.respond(HTTPStatus(status), body.decode())
 
     async def relay(self, downstream: ServerConnection) -> None:
         progress = _Progress()

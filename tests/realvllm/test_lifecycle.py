@@ -25,7 +25,7 @@ async def _interrupted_turn(url: str, interrupt: Callable[[], None]) -> tuple[li
     async with ready_session(url) as session:
         await session.begin()
         await session.say(MID_TURN)
-        await session.until_deltas(1)
+        await session.until_text(MID_TURN.text_so_far)
         await asyncio.to_thread(interrupt)
         return await session.until_closed()
 

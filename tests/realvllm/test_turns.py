@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from .process import Gateway, Vllm
 from .sound import Sound, loud, quiet
 from .talk import Session, open_session, ready_session
 
@@ -31,24 +32,36 @@ async def test_the_gateway_gives_vllms_own_answer(vllm_url: str, gateway_url: st
         expected = await session.turn(sound)
     async with ready_session(gateway_url) as session:
         result = await session.turn(sound)
-    assert result == expected
+    assert (result.text, result.steps) == (expected.text, expected.steps)
 
 
-async def test_the_text_is_all_deltas_joined_and_one_comes_per_frame(url: str) -> None:
+async def test_the_text_is_all_deltas_joined(url: str) -> None:
     async with ready_session(url) as session:
         result = await session.turn(SENTENCE)
-    assert ("".join(result.deltas), len(result.deltas)) == (result.text, result.steps)
+    assert "".join(result.deltas) == result.text
+
+
+async def test_the_gateway_passes_every_delta_on_when_it_is_told_to(real_vllm: Vllm) -> None:
+    everything = {"PARLEY_SESSION_FORWARD_EMPTY_DELTAS": "true"}
+    async with ready_session(real_vllm.url) as session:
+        expected = await session.turn(SENTENCE)
+    with Gateway.in_front_of("gateway-all-deltas", real_vllm.url, environment=everything) as gateway:
+        await asyncio.to_thread(gateway.until_ready)
+        async with ready_session(gateway.url) as session:
+            result = await session.turn(SENTENCE)
+    assert result == expected
+    assert len(expected.deltas) == expected.steps
 
 
 async def test_text_comes_while_audio_is_still_to_come(url: str) -> None:
     async with ready_session(url) as session:
         await session.begin()
         await session.say(SENTENCE)
-        await session.until_deltas(len(SENTENCE.frames) - 8)
-        await session.say(quiet(0.8))
+        await session.until_text(SENTENCE.text_so_far)
+        await session.say(loud(0.8))
         await session.finish()
         result = await session.result()
-    assert result.text == (SENTENCE + quiet(0.8)).text
+    assert result.text == (SENTENCE + loud(0.8)).text
 
 
 async def test_turns_that_wait_for_each_other_start_afresh(url: str) -> None:
@@ -91,9 +104,9 @@ async def test_a_long_pause_within_a_turn_changes_nothing(url: str) -> None:
     async with ready_session(url) as session:
         await session.begin()
         await session.say(first)
-        await session.until_deltas(len(first.frames) - 8)
-        # The pause is what is tested, not a way to wait for something.
-        await asyncio.sleep(12)
+        await session.until_text(first.text_so_far)
+        # The pause is what is tested, not a way to wait for something; it is longer than the gateway's watchdogs wait.
+        await asyncio.sleep(20)
         await session.say(second)
         await session.finish()
         result = await session.result()

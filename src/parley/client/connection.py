@@ -9,7 +9,6 @@ import logging
 from collections import deque
 from dataclasses import dataclass
 from ssl import SSLContext
-from typing import Any
 
 from picows import WSCloseCode, WSError, WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
 
@@ -129,6 +128,21 @@ class Connection:
         """
         return await self._inbox.get()
 
+    @property
+    def last_unread(self) -> bytes | None:
+        """The latest message, while it has not been received."""
+        return self._inbox.last_unread
+
+    @property
+    def unread_messages(self) -> int:
+        """Messages that have arrived and not been received."""
+        return len(self._inbox)
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether the socket is read; not while the bounds of what waits unread are reached."""
+        return self._transport.underlying_transport.is_reading()
+
     async def close(self) -> None:
         """Close with code 1000; a server that does not answer within `close_timeout_s` is cut off."""
         self._inbox.discard()
@@ -148,10 +162,6 @@ class _QuietLogger(logging.LoggerAdapter[logging.Logger]):
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 (the standard library's name)
         return level >= logging.INFO and super().isEnabledFor(level)
-
-    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
-        if self.isEnabledFor(level):
-            super().log(level, msg, *args, **kwargs)
 
 
 class _Inbox(WSListener):
@@ -180,15 +190,7 @@ class _Inbox(WSListener):
         if kind == WSMsgType.CLOSE:
             self._take_close(transport, frame)
         elif kind in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
-            try:
-                message = self._joined(frame)
-            except ParleyError:
-                self._end(ConnectionEndedError(PROTOCOL_ERROR, "a broken message"))
-                transport.send_close(WSCloseCode.PROTOCOL_ERROR)
-                transport.disconnect()
-                return
-            if message is not None and not self._is_discarding:
-                self._put(message)
+            self._take_data(transport, frame)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self._end(ConnectionEndedError(NO_CLOSE_FRAME))
@@ -206,6 +208,17 @@ class _Inbox(WSListener):
         if not transport.is_close_frame_sent:
             transport.send_close(WSCloseCode.OK)
         transport.disconnect()
+
+    def _take_data(self, transport: WSTransport, frame: WSFrame) -> None:
+        try:
+            message = self._joined(frame)
+        except ParleyError:
+            self._end(ConnectionEndedError(PROTOCOL_ERROR, "a broken message"))
+            transport.send_close(WSCloseCode.PROTOCOL_ERROR)
+            transport.disconnect()
+            return
+        if message is not None and not self._is_discarding:
+            self._put(message)
 
     def _joined(self, frame: WSFrame) -> bytes | None:
         payload = frame.get_payload_as_bytes()
@@ -225,7 +238,7 @@ class _Inbox(WSListener):
         if len(self._messages) >= limits.inbox_max_messages or self._bytes >= limits.inbox_max_bytes:
             self._set_reading(False)
 
-    def _end(self, ended: ConnectionEnded) -> None:
+    def _end(self, ended: ConnectionEndedError) -> None:
         self.ended = self.ended or ended
         self._arrived.set()
         self.writable.set()
@@ -242,6 +255,9 @@ class _Inbox(WSListener):
 
     # ---- from the connection
 
+    def __len__(self) -> int:
+        return len(self._messages)
+
     async def get(self) -> bytes:
         while not self._messages:
             if self.ended is not None:
@@ -254,6 +270,10 @@ class _Inbox(WSListener):
         if len(self._messages) <= limits.inbox_max_messages // 2 and self._bytes <= limits.inbox_max_bytes // 2:
             self._set_reading(True)
         return message
+
+    @property
+    def last_unread(self) -> bytes | None:
+        return self._messages[-1] if self._messages else None
 
     def discard(self) -> None:
         """Nobody will read any more; the socket still has to be read for the peer's answer to a close."""

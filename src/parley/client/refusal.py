@@ -19,7 +19,8 @@ def connect_failure(where: str, error: Exception) -> SessionFailed:
     elif isinstance(error, TimeoutError):
         message = f"{where} did not answer in time. Check the address, and that no firewall is between."
     elif isinstance(error, ssl.SSLError):
-        message = f"{where} did not offer a certificate that this machine trusts ({error.reason or 'TLS error'})."
+        reason = getattr(error, "reason", None) or "TLS error"
+        message = f"{where} did not offer a certificate that this machine trusts ({reason})."
     elif isinstance(error, ConnectionError):
         message = f"{where} hung up before the session began. Check that it is a WebSocket server."
     else:

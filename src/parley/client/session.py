@@ -12,7 +12,7 @@ The server may be Parley or a stock vLLM. A session owns one connection at a tim
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from enum import Enum
 from ssl import SSLContext
 
@@ -120,7 +120,9 @@ class RealtimeSession:
             raise SessionFailed.of(ParleyError("upstream-protocol", detail))
         self.session_id = event.session_id
         self._greeting = event
-        await self._send(vllm.encode_session_update(model))
+        # A server that has gone again by now is reported to whoever reads or sends next.
+        with suppress(SessionFailed):
+            await self._send(vllm.encode_session_update(model))
 
     async def start_turn(self) -> None:
         """Begin an utterance. The one before it has to be done: a stock vLLM drops what comes earlier.
@@ -203,8 +205,8 @@ class RealtimeSession:
         try:
             await self._connection.send(message)
         except ConnectionEndedError as end:
-            # Not kept as the session's failure: an error event that says more may still wait to be read.
-            raise self._lost(end) from None
+            # Not kept as the session's failure: what the server said before it went still waits to be read.
+            raise _last_words(self._connection.last_unread) or self._lost(end) from None
 
     async def _next(self) -> Event | None:
         """The next message as an event; None for a delta without text."""
@@ -220,7 +222,7 @@ class RealtimeSession:
                 return self._done(parsed)
             case vllm.Created(session_id):
                 return SessionCreated(session_id)
-            case vllm.Failed():
+            case _:
                 raise self._fail(_reported(message, parsed))
 
     def _delta(self, text: Text) -> TextDelta | None:
@@ -267,6 +269,15 @@ def _reported(message: bytes, failed: vllm.Failed) -> SessionFailed:
     except msgspec.DecodeError:
         return vllm_failure(failed.code, failed.message)
     return SessionFailed(own.code, failed.message, fault=own.fault, retry=own.retry, retry_after_s=own.retry_after_s)
+
+
+def _last_words(message: bytes | None) -> SessionFailed | None:
+    """The failure that a server named in the last message before it closed, if it did."""
+    try:
+        parsed = None if message is None else vllm.parse_server(message)
+    except ParleyError:
+        return None
+    return _reported(message, parsed) if message is not None and isinstance(parsed, vllm.Failed) else None
 
 
 def _lost(end: ConnectionEndedError, when: str) -> SessionFailed:

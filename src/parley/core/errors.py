@@ -144,6 +144,7 @@ _ROWS = (
         "Send audio in pieces of 20 ms to 1 s.",
         http=413,
         close=1009,
+        retry=Retry.NEW_SESSION,
     ),
     _client(
         "model-not-found",

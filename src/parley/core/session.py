@@ -194,7 +194,7 @@ class Session:
         leg = self._live(event.leg)
         if leg is None:
             return []
-        if leg.state is LegState.READY:
+        if leg.state is LegState.CONNECTING or leg.state is LegState.READY:
             return self._end(ParleyError("upstream-protocol", "It ended a turn while none was running."))
         if leg.state is not LegState.FLUSHING:
             return self._end(ParleyError("upstream-truncated"))
@@ -238,7 +238,8 @@ class Session:
             return self._end(ParleyError("upstream-unavailable", "It did not accept the connection in time."))
         if leg.state is LegState.RUNNING:
             due = _STALL_LAG_SAMPLES if leg.deltas else _FIRST_DELTA_SAMPLES
-            if leg.lag_samples < due:
+            assert leg.turn is not None
+            if leg.lag_samples < due and not leg.turn.held:
                 # It is the client that is silent: the model has had all there is.
                 leg.progress_at = now
                 return []
@@ -257,6 +258,8 @@ class Session:
                 # A turn without audio: answered here. vLLM answers alike, but releases before 0.17 died of it.
                 self._turns.finish()
                 effects += self._outbox.done(SendDone(_EMPTY, Usage()))
+                if self._outbox.is_full:
+                    return self._end(ParleyError("slow-client"))
                 continue
             leg = self._leg
             if leg is None:
@@ -286,15 +289,19 @@ class Session:
         """Stop or resume reading from the client, by what is held."""
         held, limits = self._turns.held_samples, self._limits
         full = held > limits.held_samples_max or self._turns.held_bytes > limits.held_bytes_max
+        head = self._turns.head
+        needs_start = head is not None and not head.started
         if full:
-            head = self._turns.head
-            if head is not None and not head.started:
+            if needs_start:
                 # Nothing would ever free it: the start that it waits for could not be read.
                 return self._end(ParleyError("input-overflow", f"It may hold {limits.held_audio_max_s:g} s."))
             if not self._input_paused:
                 self._input_paused = True
                 return [PauseInput()]
-        elif self._input_paused and held <= max(0, limits.held_samples_max - _RESUME_MARGIN_SAMPLES):
+        elif self._input_paused and (
+            # Nor would a start that is not read ever come: then there is no margin to wait for.
+            needs_start or held <= max(0, limits.held_samples_max - _RESUME_MARGIN_SAMPLES)
+        ):
             self._input_paused = False
             return [ResumeInput()]
         return []

@@ -7,6 +7,7 @@ is what plain greedy decoding gives, at the cost of the new tokens alone.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -26,16 +27,35 @@ TOKENS_PER_S_MAX = 9.0
 TOKENS_EXTRA_MAX = 3
 """Tokens allowed beyond `TOKENS_PER_S_MAX`, for very short segments."""
 
+_Feed = dict[str, npt.NDArray[np.generic]]
+_Logits = npt.NDArray[np.float32]
+
 _LAYERS = 6
 _HEADS = 8
 _HEAD_SIZE = 36
 
 
+@dataclass(slots=True)
+class Recognition:
+    """Tokens, and the probability the recogniser gave each of them (1 for those that were forced)."""
+
+    tokens: list[int] = field(default_factory=list)
+    probabilities: list[float] = field(default_factory=list)
+
+    def append(self, token: int, probability: float) -> None:
+        """Add a token at the end."""
+        self.tokens.append(token)
+        self.probabilities.append(probability)
+
+    def __repr__(self) -> str:
+        return f"Recognition(tokens={len(self.tokens)})"
+
+
 class Recognizer(Protocol):
     """What the live layer asks of a recogniser. Deterministic; may be called from several threads at once."""
 
-    def recognize(self, audio: Samples, draft: Sequence[int] = (), forced: int = 0) -> list[int]:
-        """The tokens spoken in `audio`. `draft` is a guess at them, of which the first `forced` are not questioned."""
+    def recognize(self, audio: Samples, draft: Sequence[int] = (), forced: int = 0) -> Recognition:
+        """What is spoken in `audio`. The first `forced` tokens of the guess `draft` are not questioned."""
         ...
 
 
@@ -63,22 +83,22 @@ class TinyRecognizer:
         """How many tokens the decoder chooses from."""
         return int(self._decoder.get_outputs()[0].shape[-1])
 
-    def recognize(self, audio: Samples, draft: Sequence[int] = (), forced: int = 0) -> list[int]:
-        """The tokens spoken in `audio`, shape (samples,), by greedy decoding."""
+    def recognize(self, audio: Samples, draft: Sequence[int] = (), forced: int = 0) -> Recognition:
+        """What is spoken in `audio`, shape (samples,), by greedy decoding."""
         batch = audio[np.newaxis, :]
         mask = np.ones(batch.shape, np.int64)
         (hidden,) = self._encoder.run(None, {"input_values": batch, "attention_mask": mask})
         limit = math.ceil(len(audio) / SAMPLE_RATE_HZ * TOKENS_PER_S_MAX) + TOKENS_EXTRA_MAX
         limit = max(limit, forced)
         feed = {"encoder_attention_mask": mask, "encoder_hidden_states": hidden}
-        tokens, following = self._verify(feed, list(draft)[:limit], forced)
-        while following != END and len(tokens) < limit:
-            tokens.append(following)
-            following = self._advance(feed, following)
-        return tokens
+        found, logits = self._verify(feed, list(draft)[:limit], forced)
+        while len(found.tokens) < limit and (token := int(logits.argmax())) != END:
+            found.append(token, _probability(logits, token))
+            logits = self._advance(feed, token)
+        return found
 
-    def _verify(self, feed: dict[str, npt.NDArray[np.generic]], draft: list[int], forced: int) -> tuple[list[int], int]:
-        """The part of the draft that holds, and the token after it. Leaves the cache for `_advance` in `feed`."""
+    def _verify(self, feed: _Feed, draft: list[int], forced: int) -> tuple[Recognition, _Logits]:
+        """The part of the draft that holds, and the logits after it. Leaves the cache for `_advance` in `feed`."""
         feed["input_ids"] = np.array([[BEGIN, *draft]], np.int64)
         feed["use_cache_branch"] = np.array([False])
         empty = np.zeros((1, _HEADS, 1, _HEAD_SIZE), np.float32)
@@ -87,7 +107,9 @@ class TinyRecognizer:
         logits, *cache = self._decoder.run(self._first_outputs, feed)
         best = logits[0].argmax(-1)
         kept = min(forced, len(draft))
+        found = Recognition(draft[:kept], [1.0] * kept)
         while kept < len(draft) and best[kept] == draft[kept]:
+            found.append(draft[kept], _probability(logits[0, kept], draft[kept]))
             kept += 1
         for name, value in zip(self._cache, cache, strict=True):
             feed[f"past_key_values.{name}"] = value
@@ -96,15 +118,20 @@ class TinyRecognizer:
                 whole = feed[f"past_key_values.{name}"]
                 feed[f"past_key_values.{name}"] = np.ascontiguousarray(whole[:, :, : kept + 1])
         feed["use_cache_branch"] = np.array([True])
-        return draft[:kept], int(best[kept])
+        return found, logits[0, kept]
 
-    def _advance(self, feed: dict[str, npt.NDArray[np.generic]], token: int) -> int:
-        """The token after `token`."""
+    def _advance(self, feed: _Feed, token: int) -> _Logits:
+        """The logits after `token`."""
         feed["input_ids"] = np.array([[token]], np.int64)
         logits, *cache = self._decoder.run(self._next_outputs, feed)
         for name, value in zip(self._growing, cache, strict=True):
             feed[f"past_key_values.{name}"] = value
-        return int(logits[0, -1].argmax())
+        following: _Logits = logits[0, -1]
+        return following
+
+
+def _probability(logits: _Logits, token: int) -> float:
+    return float(1 / np.exp(logits - logits[token]).sum())
 
 
 def session_options() -> onnxruntime.SessionOptions:
@@ -117,18 +144,19 @@ def session_options() -> onnxruntime.SessionOptions:
     return options
 
 
-def without_loop(tokens: Sequence[int], protected: int = 0) -> list[int]:
-    """The tokens with a loop at their end cut back to one round.
+def without_loop(found: Recognition, protected: int = 0) -> Recognition:
+    """What was found, with a loop at its end cut back to one round.
 
     A greedy decoder can repeat itself until its limit. A loop is a run of up to 12 tokens said three times at the end
     (four times when it is one or two tokens, which people do say: "no no no"), the last round possibly unfinished. The
     first `protected` tokens stay in any case.
     """
-    result = list(tokens)
-    for length in range(1, min(12, len(result) // 3) + 1):
-        start = len(result) - length
-        while start > 0 and result[start - 1] == result[start - 1 + length]:
+    tokens = found.tokens
+    for length in range(1, min(12, len(tokens) // 3) + 1):
+        start = len(tokens) - length
+        while start > 0 and tokens[start - 1] == tokens[start - 1 + length]:
             start -= 1
-        if len(result) - start >= length * (4 if length <= 2 else 3):
-            return result[: max(start + length, protected)]
-    return result
+        if len(tokens) - start >= length * (4 if length <= 2 else 3):
+            kept = max(start + length, protected)
+            return Recognition(tokens[:kept], found.probabilities[:kept])
+    return found

@@ -24,12 +24,14 @@ FRAMES_PER_STEP_MAX = 125
 FINAL_WORDS = 3
 """Words at the end of a turn: 18 bits of the checksum."""
 
-WORDS = (
+_WORD_LIST = (
     "acorn amber anchor apple april arrow autumn barley basket birch bridge candle canyon cedar cherry circle "
     "clover cobalt copper coral cotton daisy dolphin ember falcon feather fern forest garden ginger granite harbor "
     "hazel honey island ivory jasmine juniper lantern lemon linen maple marble meadow mirror morning mountain oak "
     "ocean olive orange pebble pepper pine raven river saffron silver spruce summer thunder timber velvet willow"
-).split()
+)
+
+WORDS = tuple(_WORD_LIST.split())
 """What a checksum's six bits say."""
 
 _BYTES_PER_SAMPLE = 2
@@ -71,7 +73,7 @@ class ScriptedTranscriber:
         """Declare that no more audio follows."""
         self._ended = True
 
-    def step(self, behind_s: float = 0.0) -> list[str]:  # noqa: ARG002
+    def step(self, behind_s: float = 0.0) -> list[str]:
         """Consume fed audio, 10 s at most, and return its deltas; see `Transcriber.step`. Never thins."""
         deltas: list[str] = []
         while len(deltas) < FRAMES_PER_STEP_MAX and not self._finished:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from parley.engine.agreement import Agreement, CommitPolicy, matched
+from parley.engine.agreement import Agreement, Candidate, CommitPolicy, matched
 from parley.engine.clock import SAMPLE_RATE_HZ
 from parley.engine.detector import HOP_SAMPLES
 from parley.engine.gate import PRE_ROLL_HOPS, START_HOPS
-from parley.engine.recognizer import Recognizer, Samples, without_loop
+from parley.engine.recognizer import Recognition, Recognizer, Samples, without_loop
 from parley.engine.vocabulary import Vocabulary, Word, flattened
 
 SEGMENT_MAX_HOPS = 375
@@ -39,6 +39,7 @@ class Segment:
         self._agreement = Agreement(policy)
         self._audio: Samples = np.zeros((SEGMENT_MAX_HOPS + PRE_ROLL_HOPS + START_HOPS) * HOP_SAMPLES, np.float32)
         self._hypothesis: list[Word] = []
+        self._probabilities: list[float] = []
         self._told: list[Word] = []
         self._hops = 0
         self._decoded_hops = 0
@@ -57,7 +58,11 @@ class Segment:
     def decode(self, *, in_pause: bool) -> str:
         """Decode all audio so far. Returns the text that has become certain."""
         self._hypothesis = self._decoded(self._hops)
-        certain = self._agreement.observe(self._keys(self._hypothesis), self._hops, in_pause=in_pause)
+        candidates = [
+            Candidate(self._vocabulary.key(word), probability)
+            for word, probability in zip(self._hypothesis, self._probabilities, strict=True)
+        ]
+        certain = self._agreement.observe(candidates, in_pause=in_pause)
         return self._tell(self._hypothesis[len(self._told) : certain])
 
     def settle(self, hops: int) -> str:
@@ -89,9 +94,16 @@ class Segment:
         audio: Samples = np.zeros(samples + PAD_SAMPLES, np.float32)
         audio[:samples] = self._audio[:samples]
         told_tokens = len(flattened(self._told)) if forced else 0
-        tokens = self._recognizer.recognize(audio, flattened(self._hypothesis), told_tokens)
+        found = self._recognizer.recognize(audio, flattened(self._hypothesis), told_tokens)
+        found = without_loop(found, told_tokens)
         self._decoded_hops = hops
-        return self._vocabulary.words(without_loop(tokens, told_tokens))
+        spans = self._vocabulary.spans(found.tokens)
+        self._probabilities = [self._least_probability(found, span) for span in spans]
+        return [tuple(found.tokens[index] for index in span) for span in spans]
+
+    def _least_probability(self, found: Recognition, span: Sequence[int]) -> float:
+        spoken = [index for index in span if self._vocabulary.is_spoken(found.tokens[index])]
+        return min((found.probabilities[index] for index in spoken), default=1.0)
 
     def _tell(self, words: Sequence[Word]) -> str:
         self._told = [*self._told, *words]

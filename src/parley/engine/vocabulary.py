@@ -31,20 +31,31 @@ class Vocabulary:
     def __init__(self, file: bytes) -> None:
         self._pieces = _read_pieces(file)
         self._starts = [piece.startswith(_SPACE) for piece in self._pieces]
+        self._spoken = [
+            any(character.isalnum() for character in piece.decode("utf-8", "replace")) for piece in self._pieces
+        ]
 
     def __len__(self) -> int:
         return len(self._pieces)
 
     def words(self, tokens: Sequence[int]) -> list[Word]:
         """The tokens grouped into words; control tokens are left out."""
-        words: list[list[int]] = []
-        for token in tokens:
+        return [tuple(tokens[index] for index in span) for span in self.spans(tokens)]
+
+    def spans(self, tokens: Sequence[int]) -> list[list[int]]:
+        """For each word of `tokens` the positions of its tokens; control tokens are left out."""
+        spans: list[list[int]] = []
+        for index, token in enumerate(tokens):
             if token < _FIRST_TEXT_TOKEN or self._pieces[token].startswith(_CONTROL):
                 continue
-            if not words or self._starts[token]:
-                words.append([])
-            words[-1].append(token)
-        return [tuple(word) for word in words]
+            if not spans or self._starts[token]:
+                spans.append([])
+            spans[-1].append(index)
+        return spans
+
+    def is_spoken(self, token: int) -> bool:
+        """Whether the token has letters or digits: punctuation is a matter of style, and uncertain where speech is."""
+        return self._spoken[token]
 
     def text(self, word: Word) -> str:
         """The word's characters, without surrounding spaces. Bytes that are not UTF-8 are left out."""

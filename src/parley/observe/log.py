@@ -69,9 +69,8 @@ def describe_exception(error: BaseException) -> str:
     if isinstance(error, ParleyError):
         return f"{error.code}: {error.spec.summary}"
     name = type(error).__qualname__
-    if isinstance(error, OSError) and error.errno in errno.errorcode:
-        return f"{name} ({errno.errorcode[error.errno]})"
-    return name
+    number = error.errno if isinstance(error, OSError) else None
+    return f"{name} ({errno.errorcode[number]})" if number is not None and number in errno.errorcode else name
 
 
 def trace_exception(error: BaseException) -> list[tuple[str, list[str]]]:
@@ -157,13 +156,13 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """See logging.Formatter."""
-        entry: dict[str, object] = dict(_fields(record))
-        entry |= {
+        entry: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": message_of(record),
         }
+        entry |= {name: value for name, value in _fields(record) if name not in entry}
         if trace := _trace(record):
             entry["exception"] = [{"what": what, "at": places} for what, places in trace]
         return json.dumps(entry)
@@ -172,7 +171,7 @@ class JsonFormatter(logging.Formatter):
 class ContentFreeHandler(logging.StreamHandler[TextIO]):
     """Writes records to a stream. One that can't be written is reported by its place alone."""
 
-    def handleError(self, record: logging.LogRecord) -> None:
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base class's name
         """See logging.Handler; the standard one prints the record's arguments."""
         error = sys.exception()
         if error is None or isinstance(error, BrokenPipeError):

@@ -1,5 +1,6 @@
-"""Which model server this node starts, if any: the one of launch.command, or the embedded engine."""
+"""Which model server this node starts, if any, where it is, and how many streams it takes."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -8,6 +9,29 @@ from parley.upstream.child import ChildOptions, ChildState, ModelServerChild
 
 ENGINE_CANNOT_START = 3
 """Exit status of `parley engine` when it can't start: its weights or libraries are missing, its port is taken."""
+
+
+SESSIONS_PER_CORE = 8
+"""Streams that the embedded engine takes for each core: people talking all the time, partial results once a second
+(measured)."""
+
+
+def engine_sessions_max(engine: EngineSettings) -> int:
+    """Streams that the embedded engine takes: as set, or by the cores that this process may use."""
+    if engine.max_sessions:
+        return engine.max_sessions
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return SESSIONS_PER_CORE * cores
+
+
+def sessions_max(settings: Settings) -> int:
+    """Live sessions that this node may have: its own bound, and that of the model server behind it."""
+    bounds = [settings.server.max_sessions]
+    if settings.upstream.max_sessions:
+        bounds.append(settings.upstream.max_sessions)
+    if settings.embeds_engine:
+        bounds.append(engine_sessions_max(settings.engine))
+    return min(bounds)
 
 
 def engine_command(engine: EngineSettings, *, log_level: str = "info") -> tuple[str, ...]:
@@ -20,7 +44,7 @@ def engine_command(engine: EngineSettings, *, log_level: str = "info") -> tuple[
         "--engine": engine.kind,
         "--port": engine.port or "{port}",
         "--model-dir": engine.model_dir,
-        "--max-sessions": engine.max_sessions,
+        "--max-sessions": engine_sessions_max(engine),
         "--decode-threads": engine.decode_threads,
         "--log-level": log_level,
         "--log-format": "text",

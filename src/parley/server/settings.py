@@ -23,7 +23,8 @@ Name = Annotated[str, Meta(min_length=1)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 CountOrAuto = Annotated[int, Meta(ge=0, le=1_000_000)]
-ByteCount = Annotated[int, Meta(ge=1024, le=2**40)]
+ThreadsOrAuto = Annotated[int, Meta(ge=0, le=256)]
+ByteCount = Annotated[int, Meta(ge=1024, le=2**32)]
 Seconds = Annotated[float, Meta(gt=0, le=DAY_S)]
 SecondsOrOff = Annotated[float, Meta(ge=0, le=DAY_S)]
 EngineKind = Literal["tiny-en", "scripted"]
@@ -119,7 +120,7 @@ class EngineSettings:
     kind: EngineKind = setting("tiny-en", "Recogniser: tiny-en hears English on a CPU, scripted answers from rules.")
     model_dir: str = setting("", "Folder with the recogniser's weights. Empty: those that came with the package.")
     max_sessions: CountOrAuto = setting(0, "Streams it takes. 0: chosen from the number of cores.")
-    decode_threads: CountOrAuto = setting(0, "Threads that decode. 0: chosen from the number of cores.")
+    decode_threads: ThreadsOrAuto = setting(0, "Threads that decode. 0: chosen from the number of cores.")
     port: Port = setting(0, "TCP port it listens on, on 127.0.0.1. 0: a free one.")
 
 

@@ -20,6 +20,8 @@ from parley.server.settings import KEYS, PRESETS, SECTIONS, Key, Settings
 
 CONFIG_VARIABLE = "PARLEY_CONFIG"
 PRESET_VARIABLE = "PARLEY_PRESET"
+CLIENT_VARIABLES = ("PARLEY_API_KEY", "PARLEY_URL")
+"""Read by the client's commands; a shell that has them set may run servers too."""
 SHOWN_VALUE_MAX_CHARS = 60
 FILE_MAX_BYTES = 1_048_576
 
@@ -71,8 +73,11 @@ def load(
     config: Path | None = None,
     preset: str | None = None,
     flags: Iterable[FlagValue] = (),
+    assignments: Iterable[str] = (),
 ) -> Loaded:
     """The settings from all sources. `config` and `preset` outrank PARLEY_CONFIG and PARLEY_PRESET.
+
+    `assignments` are those of `--set`, as "section.key=value".
 
     Raises SettingsError with every problem found.
     """
@@ -86,15 +91,8 @@ def load(
         draft.take_file(path)
     draft.take_environment(environ)
     draft.take_flags(flags)
+    draft.take_assignments(assignments)
     return draft.finish()
-
-
-def parse_assignment(text: str) -> FlagValue:
-    """`--set section.key=value` taken apart. Raises SettingsError when there is no `=`."""
-    dotted, equals, value = text.partition("=")
-    if not equals:
-        raise SettingsError([Problem("flag --set", "expected section.key=value, as in --set server.port=9000")])
-    return FlagValue(dotted.strip(), value.strip(), "--set")
 
 
 class _Draft:
@@ -147,7 +145,7 @@ class _Draft:
         variables = {key.environment: key.dotted for key in KEYS.values()}
         in_kubernetes = "KUBERNETES_SERVICE_HOST" in environ
         for name, text in sorted(environ.items()):
-            if not name.startswith("PARLEY_") or name in (CONFIG_VARIABLE, PRESET_VARIABLE):
+            if not name.startswith("PARLEY_") or name in (CONFIG_VARIABLE, PRESET_VARIABLE, *CLIENT_VARIABLES):
                 continue
             if in_kubernetes and (_KUBERNETES_NAME.fullmatch(name) or _KUBERNETES_ADDRESS.match(text)):
                 continue
@@ -160,6 +158,14 @@ class _Draft:
     def take_flags(self, flags: Iterable[FlagValue]) -> None:
         for dotted, text, flag in flags:
             self._take(dotted, text, f"flag {flag}", strict=False)
+
+    def take_assignments(self, assignments: Iterable[str]) -> None:
+        for assignment in assignments:
+            dotted, equals, value = assignment.partition("=")
+            if equals:
+                self._take(dotted.strip(), value.strip(), "flag --set", strict=False)
+            else:
+                self._problem("flag --set", "expected section.key=value, as in --set server.port=9000")
 
     def finish(self) -> Loaded:
         # A preset's address is a fallback: a server that is launched listens where its own command says.
@@ -184,7 +190,7 @@ class _Draft:
         try:
             self.values[dotted] = msgspec.convert(value, key.type, strict=strict)
         except msgspec.ValidationError:
-            self._problem(origin, f"{dotted} must be {key.expectation}, not {_shown_for(key, value)}")
+            self._problem(origin, f"{dotted} must be {key.expectation}{_but_is(key, value)}")
         else:
             self.origins[dotted] = origin
 
@@ -240,9 +246,11 @@ def _shown(value: object) -> str:
     return text if len(text) <= SHOWN_VALUE_MAX_CHARS else text[: SHOWN_VALUE_MAX_CHARS - 1] + "…"
 
 
-def _shown_for(key: Key, value: object) -> str:
-    # Text may hold a secret (a command line does), so of a value that should have been text only the type is shown.
-    return f"a {type(value).__name__}" if key.is_text else _shown(value)
+def _but_is(key: Key, value: object) -> str:
+    if not key.is_text:
+        return f", not {_shown(value)}"
+    # Text may hold a secret, as a command line does: of a value that should have been text only the type is told.
+    return "" if isinstance(value, str) else f", not a {type(value).__name__}"
 
 
 def _place_in(error: tomllib.TOMLDecodeError) -> str:

@@ -55,6 +55,9 @@ class LaunchError(Exception):
 
     code = "launch-failed"
 
+    def __str__(self) -> str:
+        return f"{self.code}: {super().__str__()}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildOptions:

@@ -176,7 +176,7 @@ class VllmUpstream:
         headers = {"Authorization": f"Bearer {options.api_key}"} if options.api_key else None
         try:
             async with asyncio.timeout(options.connect_timeout_s):
-                await ws_connect(
+                _, listener = await ws_connect(
                     lambda: leg,
                     options.url,
                     websocket_handshake_timeout=options.connect_timeout_s,
@@ -187,6 +187,9 @@ class VllmUpstream:
                     max_redirects=0,
                     extra_headers=headers,
                 )
+                # picows returns no listener when the peer hung up instead of answering.
+                if listener is None:
+                    raise ConnectionResetError("the server hung up")
                 await created
         except TimeoutError:
             leg.close()

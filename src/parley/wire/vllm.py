@@ -2,7 +2,7 @@
 
 The protocol has three client events and four server events and has not changed from vLLM 0.16 to 0.33. `parse_client`
 and `encode_*` of the server's events make a server; `parse_server` and the others make a client. Messages of the two
-kinds that make up nearly all traffic, audio in and deltas out, are known by their first bytes and not parsed further:
+kinds that make up nearly all traffic, audio in and deltas out, are known by their first bytes and parsed in one step:
 audio stays base64, text stays a JSON string literal.
 """
 
@@ -29,7 +29,8 @@ _APPEND_PREFIXES = (
 _APPEND_HEAD = _APPEND_PREFIXES[0]
 _COMPACT_LENGTH, _SPACED_LENGTH = map(len, _APPEND_PREFIXES)
 _DELTA_HEAD = b'{"type":"transcription.delta","delta":'
-_DELTA_LENGTH = len(_DELTA_HEAD)
+_EMPTY_DELTA = b'{"type":"transcription.delta","delta":""}'
+_EMPTY = Text(b'""')
 _MODEL_NAME_MAX = 256
 
 
@@ -123,6 +124,8 @@ _decode_delta = msgspec.json.Decoder(_DeltaBody).decode
 _decode_done = msgspec.json.Decoder(_DoneBody).decode
 _decode_error = msgspec.json.Decoder(_ErrorBody).decode
 _encode = msgspec.json.Encoder().encode
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not JSON; the last two are not of its own kind."""
 
 ClientMessage = Audio | Commit | SessionUpdate
 ServerMessage = Text | Created | Done | Failed
@@ -135,10 +138,14 @@ def parse_client(message: bytes) -> ClientMessage:
         ParleyError: invalid-json, invalid-event, unknown-event or invalid-audio.
     """
     if message.endswith(b'"}'):
-        if message.startswith(_APPEND_PREFIXES[0]):
-            return decode_audio(message[_COMPACT_LENGTH:-2])
-        if message.startswith(_APPEND_PREFIXES[1]):
-            return decode_audio(message[_SPACED_LENGTH:-2])
+        try:
+            if message.startswith(_APPEND_PREFIXES[0]):
+                return decode_audio(message[_COMPACT_LENGTH:-2])
+            if message.startswith(_APPEND_PREFIXES[1]):
+                return decode_audio(message[_SPACED_LENGTH:-2])
+        except ParleyError:
+            # A further field, an escaped slash, or audio that is wrong indeed: all are rare, and parsed.
+            pass
     return _parse_client_event(message)
 
 
@@ -200,6 +207,8 @@ def _parse_client_event(message: bytes) -> ClientMessage:
             return SessionUpdate(model)
     except msgspec.ValidationError as error:
         raise ParleyError("invalid-event", f"In {kind}: {_where(error)}.") from None
+    except _UNREADABLE:
+        raise ParleyError("invalid-json") from None
     raise ParleyError("unknown-event")
 
 
@@ -209,31 +218,32 @@ def parse_server(message: bytes) -> ServerMessage:
     Raises:
         ParleyError: upstream-protocol, when it is none of the four server events.
     """
-    if message.startswith(_DELTA_HEAD):
-        literal = message[_DELTA_LENGTH:-1]
-        # A quote inside means an escape or a further field: both are rare, and parsed.
-        if literal.count(b'"') == 2 and literal[:1] == b'"' and literal[-1:] == b'"' and message[-1] == 0x7D:
-            return Text(literal)
-    return _parse_server_event(message)
+    if message == _EMPTY_DELTA:
+        return _EMPTY
+    try:
+        if message.startswith(_DELTA_HEAD):
+            return Text(_encode(_decode_delta(message).delta))
+        return _parse_server_event(message)
+    except msgspec.DecodeError as cause:
+        raise ParleyError("upstream-protocol", f"{_where(cause)}.") from None
+    except _UNREADABLE:
+        raise ParleyError("upstream-protocol", "It is not UTF-8, or nested too deeply.") from None
 
 
 def _parse_server_event(message: bytes) -> ServerMessage:
-    try:
-        kind = _decode_head(message).type
-        if kind == "transcription.delta":
-            return Text(_encode(_decode_delta(message).delta))
-        if kind == "transcription.done":
-            body = _decode_done(message)
-            usage = body.usage or _UsageBody()
-            counts = Usage(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
-            return Done(Text(_encode(body.text)), counts)
-        if kind == "session.created":
-            return Created(_decode_created(message).id)
-        if kind == "error":
-            error = _decode_error(message)
-            return Failed(error.error or "", error.code)
-    except msgspec.DecodeError as cause:
-        raise ParleyError("upstream-protocol", f"{_where(cause)}.") from None
+    kind = _decode_head(message).type
+    if kind == "transcription.delta":
+        return Text(_encode(_decode_delta(message).delta))
+    if kind == "transcription.done":
+        body = _decode_done(message)
+        usage = body.usage or _UsageBody()
+        counts = Usage(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
+        return Done(Text(_encode(body.text)), counts)
+    if kind == "session.created":
+        return Created(_decode_created(message).id)
+    if kind == "error":
+        error = _decode_error(message)
+        return Failed(error.error or "", error.code)
     raise ParleyError("upstream-protocol", "It sent an event of an unknown type.")
 
 
@@ -242,7 +252,7 @@ def _type_of(message: bytes) -> str:
         return _decode_head(message).type
     except msgspec.ValidationError as error:
         raise ParleyError("invalid-event", f"{_where(error)}.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         raise ParleyError("invalid-json") from None
 
 

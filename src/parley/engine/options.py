@@ -1,0 +1,71 @@
+"""What an engine server is told: where to listen, what to run, its bounds, and the faults to commit for tests."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+EngineName = Literal["tiny-en", "scripted"]
+
+BUFFERED_AUDIO_LEAST_S = 2.0
+"""Least buffer: the first delta alone needs 0.56 s of audio at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultPlan:
+    """Faults of a model server, committed on purpose so that what stands in front of it can be tested.
+
+    `start_delay_s` passes before the server listens. The others count the deltas that the process has sent, all
+    sessions together, and happen once, to the session that sends the delta of that number:
+
+    - `die_after_deltas`: the process exits at once with status 1, as if killed.
+    - `done_after_deltas`: its turn ends with a `transcription.done` nobody asked for; audio not yet consumed is lost.
+    - `mute_after_deltas`: its deltas are empty from there on, whatever is said.
+    - `stall_after_deltas`: it gets no further event, and the connection stays.
+    - `error_after_deltas`: its turn ends with an error event; audio not yet consumed is lost, and the connection stays.
+    """
+
+    start_delay_s: float = 0.0
+    die_after_deltas: int | None = None
+    done_after_deltas: int | None = None
+    mute_after_deltas: int | None = None
+    stall_after_deltas: int | None = None
+    error_after_deltas: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How an engine server runs.
+
+    `port` 0 takes a free one. `model_name` is the served name that `session.update` is checked against.
+    `max_sessions` connections are open at once; further ones get HTTP 503. `decode_threads` decodes run at once (0:
+    one for each usable core). `model_dir` replaces the packaged weights, see `load_weights`. A session holds
+    `buffered_audio_max_s` seconds of audio not yet consumed, and one message more; then its socket is not read. A
+    session that sends nothing for `idle_timeout_s` is ended; 0 keeps it for ever.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    engine: EngineName = "tiny-en"
+    model_name: str = "tiny-en"
+    max_sessions: int = 16
+    decode_threads: int = 0
+    model_dir: Path | None = None
+    buffered_audio_max_s: float = 60.0
+    idle_timeout_s: float = 600.0
+    faults: FaultPlan = field(default_factory=FaultPlan)
+
+    def __post_init__(self) -> None:
+        """Check the bounds.
+
+        Raises:
+            ValueError: one is out of range; the text names it.
+        """
+        checks = (
+            ("max_sessions", self.max_sessions >= 1, "at least 1"),
+            ("decode_threads", self.decode_threads >= 0, "0 or more"),
+            ("buffered_audio_max_s", self.buffered_audio_max_s >= BUFFERED_AUDIO_LEAST_S, "at least 2"),
+            ("idle_timeout_s", self.idle_timeout_s >= 0, "0 or more"),
+        )
+        for name, holds, rule in checks:
+            if not holds:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be {rule}.")

@@ -1,0 +1,33 @@
+from dataclasses import fields
+
+import pytest
+
+from parley.core.limits import BYTES_PER_SAMPLE, SessionLimits
+
+UNITS = ("_s", "_max", "_bytes")
+
+
+def test_limits_in_seconds_are_counted_in_samples() -> None:
+    limits = SessionLimits(pace_window_s=1.5, held_audio_max_s=0.25)
+    assert (limits.pace_window_samples, limits.held_samples_max) == (24_000, 4_000)
+
+
+def test_held_audio_may_take_twice_the_memory_of_its_base64() -> None:
+    limits = SessionLimits(held_audio_max_s=3.0)
+    assert limits.held_bytes_max == 48_000 * 2 * 4 // 3 * 2 == int(48_000 * BYTES_PER_SAMPLE * 2)
+
+
+def test_no_pace_window_is_no_pacing() -> None:
+    assert SessionLimits(pace_window_s=0).pace_window_samples == 0
+
+
+@pytest.mark.parametrize("field", [field for field in fields(SessionLimits) if field.type is not bool])
+def test_every_limit_is_above_zero_and_named_with_its_unit(field: object) -> None:
+    name = getattr(field, "name", "")
+    assert name.endswith(UNITS)
+    assert getattr(SessionLimits(), name) > 0
+
+
+def test_a_session_holds_no_more_than_a_few_megabytes_by_default() -> None:
+    limits = SessionLimits()
+    assert limits.held_bytes_max + limits.output_max_bytes < 12 * 2**20

@@ -1,0 +1,235 @@
+"""The session and its leg: pace, watchdogs, failures, and what a model server may not do."""
+
+import pytest
+
+from parley.core import events as ev
+from parley.core.content import Text
+from parley.core.effects import CloseLeg, EndSession, EndTurn, OpenLeg, SendAudio, SendDelta, SendDone, StartTurn
+from parley.core.errors import ParleyError
+from parley.core.limits import SessionLimits
+
+from .builders import NO_WORDS, USAGE, AnError, Driven, audio, deltas, done, flushing, ready, running
+
+SECOND = 16_000
+FRAME = 1_280
+WORDS = Text.of(" word")
+
+# ---- pace
+
+
+def test_audio_goes_out_until_it_is_a_window_ahead_of_what_the_model_has_consumed() -> None:
+    driven = running(SessionLimits(pace_window_s=2.0), audio("0", SECOND))
+    assert driven(ev.AudioReceived(audio("1", SECOND))) == [SendAudio(1, audio("1", SECOND))]
+    assert driven(ev.AudioReceived(audio("2", SECOND))) == []
+    assert driven(ev.AudioReceived(audio("3", SECOND))) == []
+
+
+def test_each_delta_opens_the_window_by_its_frame() -> None:
+    driven = running(SessionLimits(pace_window_s=1.0), audio("0", SECOND))
+    held = [audio(str(number), FRAME) for number in range(1, 12)]
+    assert driven(*map(ev.AudioReceived, held)) == []
+    # The first delta tells of the eight frames before it.
+    assert driven(*deltas(1)) == [SendAudio(1, piece) for piece in held[:8]]
+    assert driven(*deltas(1)) == [SendAudio(1, held[8])]
+    assert driven(ev.DeltaReceived(1, WORDS)) == [SendDelta(WORDS), SendAudio(1, held[9])]
+
+
+def test_an_end_waits_behind_the_audio_that_is_held() -> None:
+    driven = running(SessionLimits(pace_window_s=1.0), audio("0", SECOND))
+    assert driven(ev.AudioReceived(audio("1", FRAME)), ev.TurnEnded()) == []
+    assert driven(*deltas(1)) == [SendAudio(1, audio("1", FRAME)), EndTurn(1)]
+
+
+def test_without_a_window_everything_is_sent_at_once() -> None:
+    driven = running(SessionLimits(pace_window_s=0), audio("0", 100 * SECOND))
+    assert driven(ev.AudioReceived(audio("1", 100 * SECOND))) == [SendAudio(1, audio("1", 100 * SECOND))]
+
+
+def test_the_window_starts_anew_with_each_turn() -> None:
+    driven = running(SessionLimits(pace_window_s=1.0), audio("0", SECOND))
+    driven(ev.TurnEnded(), done())
+    turn = [ev.TurnStarted(), ev.AudioReceived(audio("1", SECOND)), ev.AudioReceived(audio("2", SECOND))]
+    assert driven(*turn) == [StartTurn(1), SendAudio(1, audio("1", SECOND))]
+
+
+def test_a_leg_that_does_not_read_is_sent_nothing_until_it_does() -> None:
+    driven = running()
+    assert driven(ev.LegBlocked(1), ev.AudioReceived(audio("1")), ev.AudioReceived(audio("2")), ev.TurnEnded()) == []
+    assert driven(ev.LegUnblocked(1)) == [SendAudio(1, audio("1")), SendAudio(1, audio("2")), EndTurn(1)]
+
+
+# ---- watchdogs
+
+PATIENCE = SessionLimits(connect_timeout_s=5, first_delta_timeout_s=7, stall_timeout_s=11, flush_timeout_s=13)
+
+
+def test_a_leg_that_does_not_open_in_time_ends_the_session() -> None:
+    driven = Driven(PATIENCE)
+    assert driven.session.next_deadline() == 5.0
+    assert driven.fire() == [
+        CloseLeg(1),
+        EndSession(AnError("upstream-unavailable", "It did not accept the connection in time.")),
+    ]
+
+
+def test_an_open_leg_without_a_turn_waits_for_nothing() -> None:
+    driven = ready(PATIENCE)
+    assert driven.session.next_deadline() is None
+    assert driven.at(1_000.0, ev.TimerFired()) == []
+
+
+def test_a_model_that_has_its_audio_and_never_says_anything_ends_the_session() -> None:
+    driven = running(PATIENCE, audio("0", 11_200))
+    assert driven.session.next_deadline() == 7.0
+    assert driven.fire() == [CloseLeg(1), EndSession(AnError("upstream-stalled", "It was silent for 7 s."))]
+
+
+def test_a_model_that_falls_silent_over_a_second_behind_ends_the_session() -> None:
+    driven = running(PATIENCE, audio("0", SECOND))
+    driven.at(2.0, *deltas(1))
+    driven.at(3.0, ev.AudioReceived(audio("1", SECOND)))
+    assert driven.session.next_deadline() == 14.0
+    assert driven.fire() == [CloseLeg(1), EndSession(AnError("upstream-stalled", "It was silent for 11 s."))]
+
+
+def test_more_audio_does_not_give_a_stalled_model_more_time() -> None:
+    driven = running(PATIENCE, audio("0", 2 * SECOND))
+    driven.at(5.0, ev.AudioReceived(audio("1", SECOND // 2)))
+    assert driven.session.next_deadline() == 7.0
+
+
+@pytest.mark.parametrize(("samples", "heard", "next_check"), [(11_199, 0, 14.0), (SECOND + 10_239, 1, 23.0)])
+def test_a_client_that_falls_silent_is_not_taken_for_a_stalled_model(
+    samples: int, heard: int, next_check: float
+) -> None:
+    driven = running(PATIENCE, audio("0", samples))
+    driven.at(1.0 if heard else 0.0, *deltas(heard))
+    assert driven.fire() == []
+    assert driven.session.next_deadline() == next_check
+    assert driven.fire() == []
+    driven(ev.AudioReceived(audio("1")), ev.TurnEnded())
+    assert driven(done(" yes")) == [SendDone(Text.of(" yes"), USAGE)]
+
+
+def test_a_model_server_that_stops_reading_is_stalled_however_little_it_was_sent() -> None:
+    driven = running(PATIENCE, audio("0", 100))
+    driven(ev.LegBlocked(1), ev.AudioReceived(audio("1", 100)))
+    assert driven.fire() == [CloseLeg(1), EndSession(AnError("upstream-stalled", "It was silent for 7 s."))]
+
+
+def test_a_turn_whose_end_is_not_answered_ends_the_session() -> None:
+    driven = running(PATIENCE)
+    driven.at(2.0, ev.TurnEnded())
+    driven.at(4.0, *deltas(1))
+    assert driven.session.next_deadline() == 17.0
+    assert driven.fire() == [CloseLeg(1), EndSession(AnError("upstream-stalled", "It was silent for 13 s."))]
+
+
+def test_a_model_whose_deltas_are_no_clock_is_not_watched_while_it_runs() -> None:
+    driven = running(SessionLimits(pace_window_s=0), audio("0", 100 * SECOND))
+    assert driven.session.next_deadline() is None
+    assert driven.at(1_000.0, ev.TimerFired()) == []
+
+
+def test_a_timer_that_fires_early_finds_nothing_due() -> None:
+    driven = running(PATIENCE, audio("0", 2 * SECOND))
+    assert driven.at(6.9, ev.TimerFired()) == []
+    assert driven.session.next_deadline() == 7.0
+
+
+# ---- failures
+
+CLOSED = ParleyError("upstream-closed", "It closed with code 1006.")
+
+
+def test_a_leg_that_cannot_be_opened_ends_the_session_with_its_cause() -> None:
+    driven = Driven()
+    assert driven(ev.LegFailed(1, CLOSED)) == [CloseLeg(1), EndSession(CLOSED)]
+
+
+def test_a_leg_that_fails_between_turns_is_replaced_when_the_next_turn_has_audio() -> None:
+    driven = ready()
+    assert driven(ev.LegFailed(1, CLOSED)) == [CloseLeg(1)]
+    assert driven.session.next_deadline() is None
+    assert driven(ev.TurnStarted()) == []
+    assert driven.at(100.0, ev.AudioReceived(audio("1"))) == [OpenLeg(2)]
+    assert driven.session.next_deadline() == 105.0
+    assert driven(ev.AudioReceived(audio("2"))) == []
+    assert driven(ev.LegOpened(2)) == [StartTurn(2), SendAudio(2, audio("1")), SendAudio(2, audio("2"))]
+
+
+def test_a_leg_that_fails_with_a_turn_on_it_ends_the_session_with_its_cause() -> None:
+    assert running()(ev.LegFailed(1, CLOSED)) == [CloseLeg(1), EndSession(CLOSED)]
+
+
+def test_a_leg_that_fails_before_the_turns_end_is_answered_ends_the_session_with_its_cause() -> None:
+    assert flushing()(ev.LegFailed(1, CLOSED)) == [CloseLeg(1), EndSession(CLOSED)]
+
+
+def test_a_done_that_was_not_asked_for_is_a_truncated_turn() -> None:
+    assert running()(done()) == [CloseLeg(1), EndSession(AnError("upstream-truncated"))]
+
+
+def test_a_done_with_audio_still_held_is_a_truncated_turn() -> None:
+    driven = running(SessionLimits(pace_window_s=1.0), audio("0", SECOND))
+    driven(ev.AudioReceived(audio("1")), ev.TurnEnded())
+    assert driven(done()) == [CloseLeg(1), EndSession(AnError("upstream-truncated"))]
+
+
+@pytest.mark.parametrize("make", [Driven, ready], ids=["connecting", "ready"])
+@pytest.mark.parametrize(
+    ("event", "detail"),
+    [
+        (ev.DeltaReceived(1, NO_WORDS), "It sent text while no turn was running."),
+        (done(), "It ended a turn while none was running."),
+    ],
+    ids=["delta", "done"],
+)
+def test_results_while_no_turn_runs_break_the_protocol(make: type[Driven], event: ev.Event, detail: str) -> None:
+    assert make()(event) == [CloseLeg(1), EndSession(AnError("upstream-protocol", detail))]
+
+
+# ---- legs that are not the session's any more
+
+
+def replaced() -> Driven:
+    """A session in a turn on its second leg."""
+    driven = ready()
+    driven(ev.LegFailed(1, CLOSED), ev.TurnStarted(), ev.AudioReceived(audio("0")), ev.LegOpened(2))
+    return driven
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ev.LegOpened(1),
+        ev.LegFailed(1, CLOSED),
+        ev.LegBlocked(1),
+        ev.LegUnblocked(1),
+        ev.DeltaReceived(1, WORDS),
+        done(leg=1),
+        ev.LegOpened(3),
+    ],
+    ids=lambda event: f"{type(event).__name__}-{event.leg}",
+)
+def test_what_another_leg_says_is_ignored(event: ev.Event) -> None:
+    driven = replaced()
+    assert driven(event) == []
+    assert driven(ev.AudioReceived(audio("1")), ev.TurnEnded(), done(leg=2)) == [
+        SendAudio(2, audio("1")),
+        EndTurn(2),
+        SendDone(Text.of(" hello"), USAGE),
+    ]
+
+
+@pytest.mark.parametrize("event", [ev.DeltaReceived(1, WORDS), done(), ev.LegUnblocked(1)])
+def test_what_a_leg_says_that_has_gone_is_ignored(event: ev.Event) -> None:
+    driven = ready()
+    driven(ev.LegFailed(1, CLOSED))
+    assert driven(event) == []
+
+
+def test_a_leg_opens_once() -> None:
+    driven = running()
+    assert driven(ev.LegOpened(1)) == []
+    assert driven(ev.TurnEnded()) == [EndTurn(1)]

@@ -1,0 +1,78 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from parley.server import settings_view
+from parley.server.settings import KEYS, Settings
+from parley.server.sources import load
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_every_setting_is_a_line_with_its_value_and_origin() -> None:
+    lines = settings_view.as_text(load(environ={"PARLEY_SERVER_PORT": "9000"})).splitlines()
+    assert [line.split()[0] for line in lines] == list(KEYS)
+    assert next(line for line in lines if line.startswith("server.port ")).split() == [
+        "server.port",
+        "9000",
+        "env",
+        "PARLEY_SERVER_PORT",
+    ]
+
+
+def test_the_json_listing_holds_values_as_they_are() -> None:
+    listing = json.loads(settings_view.as_json(load(environ={})))
+    assert listing["server.port"] == {"value": 8080, "origin": "default"}
+    assert list(listing) == list(KEYS)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("vllm serve m --api-key hunter2 --port 1", "vllm serve m --api-key *** --port 1"),
+        ("vllm serve m --api-key hunter2 hunter3 --port 1", "vllm serve m --api-key *** --port 1"),
+        ("vllm serve m --api-key=hunter2", "vllm serve m --api-key=***"),
+        ("vllm serve m --api-key 'hunter2 hunter3'", "vllm serve m --api-key ***"),
+        ("env HF_TOKEN=hunter2 vllm serve m", "env HF_TOKEN=*** vllm serve m"),
+        ("sh -c 'HF_TOKEN=hunter2 exec vllm'", "sh -c 'HF_TOKEN=*** exec vllm'"),
+        ("wss://gpu/v1/realtime?key=hunter2&x=1", "wss://gpu/v1/realtime?key=***&x=1"),
+        ("vllm serve m --max-num-batched-tokens 8192", "vllm serve m --max-num-batched-tokens 8192"),
+        ("vllm serve m --tokenizer-mode mistral", "vllm serve m --tokenizer-mode mistral"),
+    ],
+)
+def test_keys_and_tokens_are_not_shown(text: str, shown: str) -> None:
+    assert settings_view.redacted(text) == shown
+
+
+def test_a_listed_command_shows_no_key() -> None:
+    loaded = load(environ={"PARLEY_LAUNCH_COMMAND": "vllm serve m --api-key hunter2"})
+    assert "hunter2" not in settings_view.as_text(loaded) + settings_view.as_json(loaded)
+
+
+def test_the_docs_list_every_setting_as_the_code_has_it() -> None:
+    # To write it anew: python -c "from parley.server.settings_view import as_markdown; print(as_markdown())"
+    text = (DOCS / "configuration.md").read_text()
+    _, _, rest = text.partition("<!-- settings: begin -->\n")
+    table, _, _ = rest.partition("<!-- settings: end -->")
+    assert table.strip() == settings_view.as_markdown().strip()
+
+
+def test_the_example_file_loads() -> None:
+    assert load(environ={}, config=DOCS / "parley.example.toml").settings.upstream.url
+
+
+def test_the_example_files_commented_values_are_the_defaults(tmp_path: Path) -> None:
+    # Every line that is a commented-out setting is put in force, in place of those the example does set.
+    text = (DOCS / "parley.example.toml").read_text()
+    active = "\n".join(
+        line.removeprefix("# ") if re.match(r"# \w+ = ", line) else line
+        for line in text.splitlines()
+        if line.startswith("[") or re.match(r"# \w+ = ", line)
+    )
+    path = tmp_path / "all.toml"
+    path.write_text(active)
+    loaded = load(environ={}, config=path)
+    assert loaded.settings == Settings()
+    assert len([origin for origin in loaded.origins.values() if origin != "default"]) > 20

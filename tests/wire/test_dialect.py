@@ -1,0 +1,87 @@
+import json
+
+import pytest
+
+from parley.core import events as ev
+from parley.core.content import Audio, Text
+from parley.core.errors import ParleyError
+from parley.core.usage import Usage
+from parley.wire import vllm
+from parley.wire.dialect import Dialect, VllmDialect
+
+DIALECT: Dialect = VllmDialect()
+SECOND = 16_000
+
+
+@pytest.mark.parametrize(
+    ("message", "events"),
+    [
+        (b'{"type":"session.update","model":"voxtral"}', [ev.ModelNamed("voxtral")]),
+        (b'{"type":"session.update","model":""}', [ev.ModelNamed("")]),
+        (b'{"type":"input_audio_buffer.commit"}', [ev.TurnStarted()]),
+        (b'{"type":"input_audio_buffer.commit","final":false}', [ev.TurnStarted()]),
+        (b'{"type":"input_audio_buffer.commit","final":true}', [ev.TurnEnded()]),
+        (b'{"type":"input_audio_buffer.append","audio":"AAE="}', [ev.AudioReceived(Audio(b"AAE=", 1))]),
+        (b'{"audio": "AAE=", "type": "input_audio_buffer.append"}', [ev.AudioReceived(Audio(b"AAE=", 1))]),
+    ],
+)
+def test_each_message_is_the_event_that_it_means(message: bytes, events: list[ev.Event]) -> None:
+    assert DIALECT.receive(message) == events
+
+
+@pytest.mark.parametrize(
+    ("samples", "lengths"),
+    [
+        (vllm.SPLIT_SAMPLES, [8_100]),
+        (vllm.SPLIT_SAMPLES + 1, [8_100, 1]),
+        (2 * SECOND, [8_100, 8_100, 8_100, 7_700]),
+    ],
+)
+def test_audio_longer_than_half_a_second_is_cut_so_that_it_can_be_paced(samples: int, lengths: list[int]) -> None:
+    sound = (bytes(range(256)) * 500)[: 2 * samples]
+    events = DIALECT.receive(vllm.encode_append(vllm.encode_audio(sound)))
+    pieces = [event.audio for event in events if isinstance(event, ev.AudioReceived)]
+    assert [piece.samples for piece in pieces] == lengths
+    assert len(pieces) == len(events)
+    assert b"".join(map(vllm.pcm_of, pieces)) == sound
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (b"hello", "invalid-json"),
+        (b"{}", "invalid-event"),
+        (b'{"type":"input_audio_buffer.clear"}', "unknown-event"),
+        (b'{"type":"input_audio_buffer.append","audio":"AA=="}', "invalid-audio"),
+    ],
+)
+def test_a_message_that_is_not_of_the_protocol_is_refused(message: bytes, code: str) -> None:
+    with pytest.raises(ParleyError) as caught:
+        DIALECT.receive(message)
+    assert caught.value.code == code
+
+
+def test_the_server_speaks_first_with_the_sessions_id_and_time() -> None:
+    opening = DIALECT.opening("sess-1", 1_700_000_000)
+    assert json.loads(opening) == {"type": "session.created", "id": "sess-1", "created": 1_700_000_000}
+
+
+def test_results_are_what_a_vllm_client_reads() -> None:
+    text, usage = Text.of(' "wörd"'), Usage(39, 23, 62)
+    counts = {"prompt_tokens": 39, "completion_tokens": 23, "total_tokens": 62, "prompt_tokens_details": None}
+    assert json.loads(DIALECT.delta(text)) == {"type": "transcription.delta", "delta": ' "wörd"'}
+    assert json.loads(DIALECT.done(text, usage)) == {
+        "type": "transcription.done",
+        "text": ' "wörd"',
+        "usage": counts,
+    }
+
+
+def test_an_error_has_vllms_code_and_ours() -> None:
+    error = ParleyError("at-capacity", "2 sessions are live.", retry_after_s=1.5)
+    assert json.loads(DIALECT.error(error)) == {
+        "type": "error",
+        "error": error.message,
+        "code": "processing_error",
+        "parley": {"code": "at-capacity", "fault": "server", "retry": "new-session", "retry_after_s": 1.5},
+    }
