@@ -15,6 +15,7 @@ from parley.client import ConnectionLimits, RealtimeSession, SessionCreated, Ses
 from parley.client.connection import Connection
 from parley.core.errors import Fault, ParleyError, Retry
 from parley.wire.vllm import encode_failure
+from tests.support.waiting import bounded
 
 from .vllm_server import Handler, ScriptedVllm, event, greet, listening
 
@@ -319,12 +320,12 @@ async def test_a_refused_connection_names_the_address_and_what_to_start(unused_t
 
 
 async def test_a_server_that_never_answers_the_handshake_is_given_up() -> None:
-    connections = []
+    released = asyncio.Event()
 
     async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.append(writer)
         await reader.read()
         writer.close()
+        released.set()
 
     server = await asyncio.start_server(hold, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -332,6 +333,7 @@ async def test_a_server_that_never_answers_the_handshake_is_given_up() -> None:
         with pytest.raises(SessionFailed, match="connect-failed") as caught:
             async with connect(f"ws://127.0.0.1:{port}", limits=ConnectionLimits(connect_timeout_s=0.05)):
                 pass
+        await bounded("the client hangs up", released.wait())
     assert "in time" in caught.value.message
 
 
@@ -476,8 +478,10 @@ async def test_sending_goes_on_when_the_server_reads_again() -> None:
     async with listening(hesitant) as url, connect(url) as session, asyncio.TaskGroup() as tasks:
         await session.start_turn()
         sending = tasks.create_task(session.send_audio(bytes(8_000_000)))
-        done, _ = await asyncio.wait([sending], timeout=0.05)
-        assert not done
+        async with asyncio.timeout(20):
+            while session._connection.can_send:  # noqa: ASYNC110 (a transport has no event for it)
+                await asyncio.sleep(0)
+        assert not sending.done()
         blocked.set()
         async with asyncio.timeout(20):
             await sending

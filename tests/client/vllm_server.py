@@ -45,7 +45,7 @@ class ScriptedVllm:
     paths: list[str] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
     message_bytes: list[int] = field(default_factory=list)
-    audio: list[bytes] = field(default_factory=list)
+    audio: list[bytearray] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
 
     async def __call__(self, socket: ServerConnection) -> None:
@@ -71,7 +71,7 @@ class ScriptedVllm:
                     await socket.send(event("transcription.done", text=turn.text, usage=counts))
                 case "input_audio_buffer.commit":
                     turn = _Turn(self.pieces)
-                    self.audio.append(b"")
+                    self.audio.append(bytearray())
 
     @staticmethod
     async def _say(socket: ServerConnection, texts: Sequence[str]) -> None:

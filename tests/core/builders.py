@@ -82,6 +82,16 @@ def flushing(limits: SessionLimits | None = None) -> Driven:
     return driven
 
 
+def heard(*pieces: Audio) -> list[ev.Event]:
+    """The client sends these pieces."""
+    return [ev.AudioReceived(piece) for piece in pieces]
+
+
+def turn(*pieces: Audio) -> list[ev.Event]:
+    """The client sends a whole turn."""
+    return [ev.TurnStarted(), *heard(*pieces), ev.TurnEnded()]
+
+
 def deltas(count: int, leg: int = 1) -> list[ev.Event]:
     """As many deltas without text: the model's clock moves on."""
     return [ev.DeltaReceived(leg, NO_WORDS) for _ in range(count)]

@@ -1,14 +1,16 @@
+import pytest
+
 from parley.core.leg import Leg, LegState
-from parley.core.profile import VOXTRAL
+from parley.core.profile import VOXTRAL, ModelProfile
 from parley.core.turns import Turn
 
 FRAME = 1_280
 SECOND = 16_000
 
 
-def started(now: float = 0.0) -> Leg:
-    leg = Leg(1, VOXTRAL, 0.0)
-    leg.start(Turn(started=True), now)
+def started(profile: ModelProfile = VOXTRAL) -> Leg:
+    leg = Leg(1, profile, 0.0)
+    leg.start(Turn(started=True), 0.0)
     return leg
 
 
@@ -40,6 +42,22 @@ def test_lag_is_what_was_sent_and_not_consumed() -> None:
     leg.moved(1.0)
     leg.moved(1.0)
     assert leg.lag_samples == 2 * SECOND - 9 * FRAME
+
+
+@pytest.mark.parametrize(("deltas", "samples"), [(0, 0), (1, 10_240), (2, 11_520), (50, 72_960)])
+def test_each_delta_of_voxtral_tells_of_80_ms_and_the_first_of_seven_more(deltas: int, samples: int) -> None:
+    leg = started()
+    leg.sent(100 * SECOND, SECOND, 1.0)
+    for _ in range(deltas):
+        leg.moved(1.0)
+    assert leg.consumed_samples == samples
+
+
+def test_another_model_has_its_own_frame_and_head() -> None:
+    leg = started(ModelProfile(frame_samples=100, head_frames=0))
+    leg.sent(SECOND, SECOND, 1.0)
+    leg.moved(1.0)
+    assert leg.consumed_samples == 100
 
 
 def test_a_model_never_consumes_more_than_it_was_sent() -> None:

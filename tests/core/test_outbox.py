@@ -76,7 +76,10 @@ def test_no_text_is_lost_or_moved_however_often_the_client_stops_reading(
     seen: list[Effect] = []
     for place, result in enumerate(sent):
         for _ in range(switches.count(place)):
-            seen += outbox.unblock() if outbox.blocked else outbox.block() or []
+            if outbox.blocked:
+                seen += outbox.unblock()
+            else:
+                outbox.block()
         seen += outbox.delta(result.text) if isinstance(result, SendDelta) else outbox.done(result)
     seen += outbox.unblock()
     assert _turns(seen) == _turns(sent)

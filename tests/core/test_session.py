@@ -20,7 +20,7 @@ from parley.core.limits import SessionLimits
 from parley.core.session import Session
 from parley.core.usage import Usage
 
-from .builders import NO_WORDS, USAGE, AnError, Driven, audio, deltas, done, flushing, ready, running
+from .builders import NO_WORDS, USAGE, AnError, Driven, audio, deltas, done, flushing, ready, running, turn
 
 WORDS = Text.of(" Guten Tag")
 EMPTY_DONE = SendDone(NO_WORDS, Usage())
@@ -72,8 +72,7 @@ def test_empty_deltas_are_passed_on_when_asked_for() -> None:
 
 def test_a_turn_that_was_heard_while_the_leg_was_opening_is_sent_when_it_is_open() -> None:
     driven = Driven()
-    turn = [ev.TurnStarted(), ev.AudioReceived(audio("one")), ev.AudioReceived(audio("two")), ev.TurnEnded()]
-    assert driven(ev.ModelNamed("voxtral"), *turn) == []
+    assert driven(ev.ModelNamed("voxtral"), *turn(audio("one"), audio("two"))) == []
     assert driven(ev.LegOpened(1)) == [
         StartTurn(1),
         SendAudio(1, audio("one")),
@@ -87,10 +86,7 @@ def test_a_turn_that_was_heard_while_the_leg_was_opening_is_sent_when_it_is_open
 
 def test_three_turns_sent_without_waiting_are_served_one_after_the_other() -> None:
     driven = ready()
-    one, two, three = (
-        [ev.TurnStarted(), ev.AudioReceived(audio(f"{name}.1")), ev.AudioReceived(audio(f"{name}.2")), ev.TurnEnded()]
-        for name in ("one", "two", "three")
-    )
+    one, two, three = (turn(audio(f"{name}.1"), audio(f"{name}.2")) for name in ("one", "two", "three"))
 
     def served(name: str) -> list[Effect]:
         return [StartTurn(1), SendAudio(1, audio(f"{name}.1")), SendAudio(1, audio(f"{name}.2")), EndTurn(1)]
@@ -173,8 +169,7 @@ def test_a_turn_without_audio_is_answered_here() -> None:
 
 def test_a_turn_without_audio_is_answered_in_its_place() -> None:
     driven = flushing()
-    last = [ev.TurnStarted(), ev.AudioReceived(audio("last")), ev.TurnEnded()]
-    assert driven(ev.TurnStarted(), ev.TurnEnded(), *last) == []
+    assert driven(*turn(), *turn(audio("last"))) == []
     assert driven(done()) == [
         SendDone(Text.of(" hello"), USAGE),
         EMPTY_DONE,

@@ -21,7 +21,7 @@ from parley.core.errors import ParleyError
 from parley.core.limits import SessionLimits
 from parley.core.usage import Usage
 
-from .builders import NO_WORDS, USAGE, AnError, Driven, audio, deltas, done, flushing, ready, running
+from .builders import NO_WORDS, USAGE, AnError, Driven, audio, deltas, done, flushing, heard, ready, running, turn
 
 SECOND = 16_000
 HELD = SessionLimits(held_audio_max_s=3.0, pace_window_s=1.0)
@@ -33,7 +33,7 @@ OVERFLOW = EndSession(AnError("input-overflow", "It may hold 3 s."))
 def test_reading_stops_above_the_bound_and_starts_again_a_second_below_it() -> None:
     driven = running(HELD, audio("0", SECOND))
     held = [audio(str(number), SECOND) for number in range(1, 6)]
-    assert driven(*map(ev.AudioReceived, held[:3])) == []
+    assert driven(*heard(*held[:3])) == []
     assert driven(ev.AudioReceived(held[3])) == [PauseInput()]
     assert driven(ev.AudioReceived(held[4])) == []
     # A second more may go each time the lag falls below the window's second: four are held then, three, two.
@@ -105,7 +105,7 @@ def test_audio_of_one_turn_too_many_ends_the_session() -> None:
 
 def test_the_start_of_one_turn_too_many_ends_the_session() -> None:
     driven = flushing(SessionLimits(held_turns_max=3))
-    driven(*[ev.TurnStarted(), ev.TurnEnded()] * 2)
+    driven(*turn(), *turn())
     assert driven(ev.TurnStarted()) == [CloseLeg(1), EndSession(AnError("too-many-turns", WAITING))]
 
 
@@ -129,7 +129,7 @@ ONE, TWO, THREE = (Text.of(word) for word in (" one", ' "two"', " thrée"))
 
 def test_deltas_for_a_client_that_does_not_read_are_joined_until_it_does() -> None:
     driven = running()
-    words = [ev.DeltaReceived(1, text) for text in (ONE, NO_WORDS, TWO, THREE)]
+    words: list[ev.Event] = [ev.DeltaReceived(1, text) for text in (ONE, NO_WORDS, TWO, THREE)]
     assert driven(ev.ClientBlocked(), *words) == []
     assert driven(ev.ClientUnblocked()) == [SendDelta(Text.of(' one "two" thrée'))]
     assert driven(ev.DeltaReceived(1, ONE)) == [SendDelta(ONE)]
@@ -172,7 +172,7 @@ def test_a_done_over_the_output_bound_ends_the_session() -> None:
 def test_answers_to_empty_turns_are_bounded_like_any_other_output() -> None:
     driven = ready(TIGHT)
     driven(ev.ClientBlocked())
-    seen = [driven(ev.TurnStarted(), ev.TurnEnded()) for _ in range(4)]
+    seen = [driven(*turn()) for _ in range(4)]
     answers: list[Effect] = [SendDone(NO_WORDS, Usage())] * 4
     assert seen == [[], [], [], [CloseLeg(1), *answers, SLOW]]
 
@@ -201,7 +201,7 @@ def test_a_drain_lets_the_turn_in_flight_finish() -> None:
 
 def test_a_drain_lets_turns_finish_that_were_already_sent() -> None:
     driven = flushing()
-    driven(ev.TurnStarted(), ev.AudioReceived(audio("1")), ev.TurnEnded())
+    driven(*turn(audio("1")))
     assert driven(ev.DrainStarted(deadline=10.0)) == []
     assert driven(done(" one")) == [
         SendDone(Text.of(" one"), USAGE),

@@ -8,7 +8,7 @@ from parley.core.effects import CloseLeg, EndSession, EndTurn, OpenLeg, SendAudi
 from parley.core.errors import ParleyError
 from parley.core.limits import SessionLimits
 
-from .builders import NO_WORDS, USAGE, AnError, Driven, audio, deltas, done, flushing, ready, running
+from .builders import NO_WORDS, USAGE, AnError, Driven, audio, deltas, done, flushing, heard, ready, running, turn
 
 SECOND = 16_000
 FRAME = 1_280
@@ -27,7 +27,7 @@ def test_audio_goes_out_until_it_is_a_window_ahead_of_what_the_model_has_consume
 def test_each_delta_opens_the_window_by_its_frame() -> None:
     driven = running(SessionLimits(pace_window_s=1.0), audio("0", SECOND))
     held = [audio(str(number), FRAME) for number in range(1, 12)]
-    assert driven(*map(ev.AudioReceived, held)) == []
+    assert driven(*heard(*held)) == []
     # The first delta tells of the eight frames before it.
     assert driven(*deltas(1)) == [SendAudio(1, piece) for piece in held[:8]]
     assert driven(*deltas(1)) == [SendAudio(1, held[8])]
@@ -48,8 +48,7 @@ def test_without_a_window_everything_is_sent_at_once() -> None:
 def test_the_window_starts_anew_with_each_turn() -> None:
     driven = running(SessionLimits(pace_window_s=1.0), audio("0", SECOND))
     driven(ev.TurnEnded(), done())
-    turn = [ev.TurnStarted(), ev.AudioReceived(audio("1", SECOND)), ev.AudioReceived(audio("2", SECOND))]
-    assert driven(*turn) == [StartTurn(1), SendAudio(1, audio("1", SECOND))]
+    assert driven(*turn(audio("1", SECOND), audio("2", SECOND))) == [StartTurn(1), SendAudio(1, audio("1", SECOND))]
 
 
 def test_a_leg_that_does_not_read_is_sent_nothing_until_it_does() -> None:

@@ -16,7 +16,7 @@ from parley.core.limits import SessionLimits
 from parley.core.session import Session
 from parley.core.usage import Usage
 
-from .builders import AnError
+from .builders import AnError, heard, turn
 from .grammar import Grammar
 from .simulation import Simulation
 
@@ -35,6 +35,9 @@ class Step:
         return f"{self.name} after {self.after_s} s"
 
 
+Makers = st.SearchStrategy[Callable[[int, float], ev.Event]]
+
+
 def _sized(samples: int) -> ev.Event:
     return ev.AudioReceived(Audio(b"x" * min(samples, 5_000), samples))
 
@@ -44,7 +47,7 @@ texts = st.sampled_from([Text(b'""'), Text.of(" word"), Text.of("long " * 60)])
 stale = st.sampled_from([0, 0, 0, 0, 0, 1, -1, 2])
 
 
-def _on_leg(make: Callable[..., ev.Event], *values: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+def _on_leg(make: Callable[..., ev.Event], *values: st.SearchStrategy[object]) -> Makers:
     return st.builds(
         lambda back, *drawn: lambda leg, _now: make(leg - back, *drawn),
         stale,
@@ -52,11 +55,11 @@ def _on_leg(make: Callable[..., ev.Event], *values: st.SearchStrategy[object]) -
     )
 
 
-def _anywhere(make: Callable[..., ev.Event], *values: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+def _anywhere(make: Callable[..., ev.Event], *values: st.SearchStrategy[object]) -> Makers:
     return st.builds(lambda *drawn: lambda _leg, _now: make(*drawn), *values)
 
 
-MAKERS: dict[str, st.SearchStrategy[object]] = {
+MAKERS: dict[str, Makers] = {
     "AudioReceived": _anywhere(_sized, samples),
     "TurnStarted": _anywhere(ev.TurnStarted),
     "TurnEnded": _anywhere(ev.TurnEnded),
@@ -268,9 +271,8 @@ def test_how_the_audio_was_cut_makes_no_difference_to_what_the_model_gets(
     heard = []
     for places in cuts:
         edges = sorted({0, len(sound), *(place % len(sound) for place in places)})
-        pieces = [ev.AudioReceived(Audio(sound[a:b], (b - a) * 40)) for a, b in pairwise(edges)]
-        script = [ev.ModelNamed(""), ev.TurnStarted(), *pieces, ev.TurnEnded()]
-        simulation = Simulation(SessionLimits(held_audio_max_s=1.0), script)
+        pieces = [Audio(sound[a:b], (b - a) * 40) for a, b in pairwise(edges)]
+        simulation = Simulation(SessionLimits(held_audio_max_s=1.0), [ev.ModelNamed(""), *turn(*pieces)])
         simulation.run(schedule)
         assert [len(turn) for turn in simulation.model.turns] == [len(pieces)]
         heard.append(b"".join(audio.payload for audio in simulation.model.turns[0]))
@@ -279,13 +281,13 @@ def test_how_the_audio_was_cut_makes_no_difference_to_what_the_model_gets(
 
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=60))
 def test_the_pace_window_is_never_exceeded_by_more_than_one_piece(sizes: list[int]) -> None:
-    pieces = [ev.AudioReceived(Audio(b"x", 1 + size * 40)) for size in sizes]
-    largest = max(piece.audio.samples for piece in pieces)
+    lengths = [1 + size * 40 for size in sizes]
     session, ahead = Session(SessionLimits(pace_window_s=1.0)), 0
     session.open(0.0)
-    for event in (ev.ModelNamed(""), ev.LegOpened(1), ev.TurnStarted(), *pieces):
+    opening: list[ev.Event] = [ev.ModelNamed(""), ev.LegOpened(1), ev.TurnStarted()]
+    for event in [*opening, *heard(*(Audio(b"x", length) for length in lengths))]:
         effects = session.handle(event, 0.0)
         ahead += sum(effect.audio.samples for effect in effects if isinstance(effect, ef.SendAudio))
     # No delta came: what was sent is what the model is behind.
-    assert ahead < 16_000 + largest
-    assert ahead == sum(piece.audio.samples for piece in pieces) or ahead >= 16_000
+    assert ahead < 16_000 + max(lengths)
+    assert ahead == sum(lengths) or ahead >= 16_000

@@ -333,12 +333,21 @@ async def test_a_stalled_stream_can_be_planned_and_stays_connected() -> None:
         assert (len(deltas), (await client.event())["code"]) == (8, "invalid_json")
 
 
+async def test_a_turn_over_the_models_length_ends_with_done_unasked() -> None:
+    async with serving(dataclasses.replace(OPTIONS, max_model_len=64)) as address, connected(address) as client:
+        await client.start()
+        await client.append(AUDIO * 2)
+        turn = await client.turn()
+    assert (turn.deltas, turn.done["usage"]["total_tokens"]) == (expected(AUDIO * 2)[:25], 64)
+
+
 @pytest.mark.parametrize(
     ("change", "name"),
     [
         ({"max_sessions": 0}, "max_sessions"),
         ({"decode_threads": -1}, "decode_threads"),
         ({"buffered_audio_max_s": 1.0}, "buffered_audio_max_s"),
+        ({"max_model_len": 63}, "max_model_len"),
         ({"idle_timeout_s": -1.0}, "idle_timeout_s"),
     ],
 )

@@ -28,7 +28,7 @@ INVALID: dict[str, tuple[str | bytes, str]] = {
     "half an object": ('{"type":"session.update"', "invalid-json"),
     "an empty message": ("", "invalid-json"),
     "two objects": ('{"type":"session.update","model":""} {}', "invalid-json"),
-    "nested without end": ('{"type":"session.update","model":' + "[" * 10_000, "invalid-event"),
+    "nested without end": ('{"type":"session.update","model":' + "[" * 10_000, "invalid-json"),
     "nested without end beside what is read": ('{"type":"session.update","x":' + "[" * 10_000, "invalid-json"),
     "a list": ('[{"type":"session.update"}]', "invalid-event"),
     "a number": ("7", "invalid-event"),

@@ -8,6 +8,8 @@ orders at any moment: say nothing, read nothing, close, break off, send what no 
 import asyncio
 import base64
 import json
+import socket
+import struct
 from collections import Counter
 from http import HTTPStatus
 from types import TracebackType
@@ -214,6 +216,13 @@ class FakeConnection(asyncio.Protocol):
         """Break off without a close frame, as a process that dies."""
         if self._transport is not None:
             self._transport.abort()
+
+    def reset(self) -> None:
+        """Break off so that the peer's kernel is told to forget the connection, as when the machine restarts."""
+        assert self._transport is not None
+        connection = self._transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
 
     def greet(self) -> None:
         self.send_event("session.created", id="sess-of-the-double", created=1)

@@ -149,9 +149,17 @@ class RawSocket:
             frames.append(await self.frame())
         return frames[:-1], frames[-1]
 
+    async def until_found(self, text: bytes) -> bytes:
+        """Everything up to and with the text."""
+        return await bounded(f"{text!r}", self._reader.readuntil(text))
+
     async def until_eof(self) -> bytes:
         """Everything up to the end of the connection, however it ends."""
         return await bounded("the end of the connection", self._until_eof())
+
+    def shut_down(self) -> None:
+        """Say that nothing more will be sent, and go on reading."""
+        self._writer.write_eof()
 
     def abort(self) -> None:
         """Break off: the gateway sees a reset."""

@@ -86,9 +86,9 @@ class Voxtral:
         if None in self._queue or (self.running is not None and self.running.has_end):
             self.traps.append("audio between the end of a turn and its done is thrown away")
         self._queue.append(audio)
+        self._absorb()
         if self.running is not None:
-            ahead = self.running.samples + sum(len(piece) // 2 for piece in self._queue if piece)
-            self.lag_max_samples = max(self.lag_max_samples, ahead - self.running.consumed_samples)
+            self.lag_max_samples = max(self.lag_max_samples, self.running.samples - self.running.consumed_samples)
 
     def start(self) -> str | None:
         if self.model_named is None:
@@ -99,12 +99,14 @@ class Voxtral:
             return None
         self.running = Generation()
         self.generations.append(self.running)
+        self._absorb()
         return None
 
     def end(self) -> None:
         if self.running is None or self.running.has_end or None in self._queue:
             self.traps.append("an end without a running turn poisons the next one")
         self._queue.append(None)
+        self._absorb()
 
     # ---- the engine
 
@@ -113,15 +115,19 @@ class Voxtral:
         turn = self.running
         if turn is None:
             return None
-        while self._queue and not turn.has_end:
+        if turn.has_due_step or (turn.has_end and turn.steps < steps_of(turn.samples)):
+            return self._delta(turn)
+        return self._done(turn) if turn.has_end else None
+
+    def _absorb(self) -> None:
+        """What is queued belongs to the running generation, up to the mark."""
+        turn = self.running
+        while turn is not None and self._queue and not turn.has_end:
             piece = self._queue.popleft()
             if piece is None:
                 turn.has_end = True
             else:
                 turn.pcm += piece
-        if turn.has_due_step or (turn.has_end and turn.steps < steps_of(turn.samples)):
-            return self._delta(turn)
-        return self._done(turn) if turn.has_end else None
 
     def _delta(self, turn: Generation) -> str:
         text = self._speech(len(self.generations) - 1, turn.steps)

@@ -126,6 +126,7 @@ async def test_a_ready_server_listens_where_its_url_says() -> None:
         assert await accepts(child.port)
 
 
+@pytest.mark.asyncio(loop_factories=["uvloop", "asyncio"])
 async def test_cancelling_ends_the_server_before_it_returns() -> None:
     watch = Watch()
     async with supervised(*SERVE, watch=watch) as child:
@@ -141,6 +142,7 @@ async def test_a_crash_is_followed_by_a_wait_and_a_restart(tmp_path: Path) -> No
         assert watch.states == [ChildState.STARTING, ChildState.BACKOFF, ChildState.STARTING, ChildState.READY]
 
 
+@pytest.mark.asyncio(loop_factories=["uvloop", "asyncio"])
 async def test_a_killed_server_comes_back_on_the_same_port(roll: RollCall) -> None:
     watch = Watch()
     async with supervised(*COMMAND, "report", str(roll.port), *SERVING, watch=watch) as child:
@@ -199,6 +201,22 @@ async def test_a_server_that_ignores_sigterm_is_killed_at_the_bound(roll: RollCa
     async with supervised(*COMMAND, "stubborn", "report", str(roll.port), *SERVING, options=stubborn) as child:
         await ready(child)
         server = await roll.next()
+    await server.gone()
+
+
+@pytest.mark.asyncio(loop_factories=["uvloop", "asyncio"])
+async def test_a_second_cancellation_kills_at_once(roll: RollCall) -> None:
+    stubborn = ChildOptions(stop_timeout_s=600.0)
+    command = (*COMMAND, "stubborn", "report", str(roll.port), *SERVING)
+    child = ModelServerChild(command, jitter=lambda: 0.5, options=stubborn)
+    task = asyncio.create_task(child.run())
+    await ready(child)
+    server = await roll.next()
+    task.cancel()
+    await asyncio.wait([task], timeout=0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
     await server.gone()
 
 

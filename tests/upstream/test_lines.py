@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,7 +38,7 @@ def test_bytes_that_are_not_utf8_are_shown_as_such() -> None:
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=8))
 def test_lines_do_not_depend_on_how_the_bytes_are_cut(content: bytes, cuts: list[int]) -> None:
     bounds = [0, *sorted(min(cut, len(content)) for cut in cuts), len(content)]
-    pieces = [content[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False)]
+    pieces = [content[start:stop] for start, stop in pairwise(bounds)]
     assert split(*pieces) == split(content)
 
 

@@ -1,3 +1,4 @@
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -45,11 +46,9 @@ def test_a_message_is_the_same_however_it_was_cut(message: bytes, cuts: list[int
 
 
 def refused(buffer: FragmentBuffer, *, begin: bool) -> tuple[str, str]:
+    take = partial(buffer.begin, is_binary=False) if begin else partial(buffer.append, is_last=True)
     with pytest.raises(ParleyError) as caught:
-        if begin:
-            buffer.begin(b"secret", is_binary=False)
-        else:
-            buffer.append(b"secret", is_last=True)
+        take(b"secret")
     assert "secret" not in str(caught.value)
     return caught.value.code, caught.value.detail
 

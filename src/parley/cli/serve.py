@@ -9,6 +9,7 @@ from parley.cli.failure import NotStarted
 from parley.cli.loop import run_loop
 from parley.cli.settings_options import load_settings, settings_options
 
+_CLIENT_DEFAULT = "127.0.0.1:8080"
 _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 
 
@@ -41,10 +42,11 @@ def greeting(host: str, port: int) -> str:
     """What to do next, for the person who started the gateway."""
     shown = "127.0.0.1" if host in _ANY_ADDRESS else host
     address = f"[{shown}]:{port}" if ":" in shown else f"{shown}:{port}"
+    option = "" if address == _CLIENT_DEFAULT else f" --url ws://{address}"
     return f"""
 Parley is ready on http://{address}
 
-  transcribe a recording   parley transcribe FILE.wav --url ws://{address}/v1/realtime
+  transcribe a recording   parley transcribe FILE.wav{option}
   the same with curl       curl -H 'Content-Type: audio/wav' --data-binary @FILE.wav http://{address}/invocations
   for your own client      ws://{address}/v1/realtime
   stop                     Ctrl-C

@@ -143,6 +143,11 @@ class Connection:
         """Whether the socket is read; not while the bounds of what waits unread are reached."""
         return self._transport.underlying_transport.is_reading()
 
+    @property
+    def can_send(self) -> bool:
+        """Whether `send` would go through at once."""
+        return self._inbox.writable.is_set()
+
     async def close(self) -> None:
         """Close with code 1000; a server that does not answer within `close_timeout_s` is cut off."""
         self._inbox.discard()

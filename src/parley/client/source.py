@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 import stat
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
@@ -141,20 +142,10 @@ class PipeSource:
             yield pcm
 
     async def _read(self) -> bytes:
-        descriptor = self._stream.fileno()
-        if not self._can_wait:
-            # A file, or /dev/null: always readable, and event loops refuse to watch it.
-            return await asyncio.to_thread(os.read, descriptor, READ_BYTES)
-        # Unlike a thread that reads, this can be cancelled; unlike a loop's pipe transport, it changes no flags of a
-        # descriptor that others share, and uvloop's closes it twice.
-        loop = asyncio.get_running_loop()
-        readable = asyncio.Event()
-        loop.add_reader(descriptor, readable.set)
-        try:
-            await readable.wait()
-        finally:
-            loop.remove_reader(descriptor)
-        return os.read(descriptor, READ_BYTES)
+        if self._can_wait:
+            return await _read_pipe(self._stream.fileno())
+        # A file, or /dev/null: always readable, and event loops refuse to watch it.
+        return await asyncio.to_thread(os.read, self._stream.fileno(), READ_BYTES)
 
 
 class NamedPipeSource:
@@ -196,57 +187,82 @@ class FfmpegSource:
     def __init__(self, path: Path, ffmpeg: str) -> None:
         self._path = path
         self._ffmpeg = ffmpeg
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._complaint = bytearray()
-        self._listening: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        # An absolute path: one that begins with a dash would be an option, one with a colon a protocol.
-        path = f"file:{self._path.absolute()}"
-        arguments = ("-nostdin", "-v", "error", "-i", path, "-vn", "-f", "s16le", "-ac", "1", "-ar", "16000", "-")
-        self._process = await asyncio.create_subprocess_exec(
-            self._ffmpeg,
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+        # A URL: a path that begins with a dash would be an option, one with a colon a protocol.
+        url = f"file:{self._path.absolute()}"
+        arguments = ["-nostdin", "-v", "error", "-i", url, "-vn", "-f", "s16le", "-ac", "1", "-ar", "16000", "-"]
+        # Not asyncio's: uvloop leaves a pipe open that is full when its process is killed.
+        self._process = subprocess.Popen(  # noqa: ASYNC220, S603 (it returns at once; no shell, and the path is a URL)
+            [self._ffmpeg, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
         )
-        self._listening = asyncio.create_task(self._listen(self._process))
+        complaints = self._descriptor(self._process.stderr)
+        os.set_blocking(complaints, False)
+        asyncio.get_running_loop().add_reader(complaints, self._listen, complaints)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process is not None and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
-        if self._listening is not None:
-            await self._listening
+        process = self._process
+        if process is None:
+            return
+        asyncio.get_running_loop().remove_reader(self._descriptor(process.stderr))
+        process.kill()
+        with process:
+            await asyncio.to_thread(process.wait)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        process, listening = self._process, self._listening
+        process = self._process
         assert process is not None
-        assert process.stdout is not None
-        assert listening is not None
         odd = b""
         has_audio = False
-        while data := odd + await process.stdout.read(READ_BYTES):
+        while data := await _read_pipe(self._descriptor(process.stdout)):
+            data = odd + data
             whole = len(data) & ~1
             odd = data[whole:]
-            if not whole:
-                break
-            has_audio = True
-            yield data[:whole]
-        await listening
-        if await process.wait() != 0 or not has_audio:
+            if whole:
+                has_audio = True
+                yield data[:whole]
+        status = await asyncio.to_thread(process.wait)
+        if status != 0 or not has_audio:
+            self._listen(self._descriptor(process.stderr))
             raise SourceError("unreadable-audio", f"ffmpeg can't read {self._path}: {self._reason()}")
 
-    async def _listen(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stderr is not None
-        while text := await process.stderr.read(READ_BYTES):
-            self._complaint += text[: ERROR_TEXT_MAX_BYTES - len(self._complaint)]
+    def _listen(self, descriptor: int) -> None:
+        """Take what ffmpeg has to say, so that it never waits; keep the beginning."""
+        with contextlib.suppress(BlockingIOError):
+            while text := os.read(descriptor, READ_BYTES):
+                self._complaint += text[: ERROR_TEXT_MAX_BYTES - len(self._complaint)]
+            asyncio.get_running_loop().remove_reader(descriptor)
 
     def _reason(self) -> str:
         lines = self._complaint.decode("utf-8", "replace").strip().splitlines()
         return lines[-1] if lines else "it holds no audio."
+
+    @staticmethod
+    def _descriptor(pipe: IO[bytes] | None) -> int:
+        assert pipe is not None
+        return pipe.fileno()
+
+
+async def _read_pipe(descriptor: int) -> bytes:
+    """Some bytes of a pipe, or none at its end.
+
+    Unlike a thread that reads, this can be cancelled. Unlike a loop's pipe transport it changes no flags of a
+    descriptor that others share, and closes nothing; uvloop's closes twice.
+    """
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(descriptor, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(descriptor)
+    return os.read(descriptor, READ_BYTES)

@@ -27,7 +27,8 @@ class Leg:
     """The state of one leg and its clock: the turn at work, samples sent, deltas received, when it last moved."""
 
     __slots__ = (
-        "_profile",
+        "_frame_samples",
+        "_head_frames",
         "blocked",
         "consumed_samples",
         "deltas",
@@ -47,7 +48,8 @@ class Leg:
         self.consumed_samples = 0
         self.deltas = 0
         self.progress_at = now
-        self._profile = profile
+        self._frame_samples = profile.frame_samples
+        self._head_frames = profile.head_frames
 
     @property
     def lag_samples(self) -> int:
@@ -75,5 +77,6 @@ class Leg:
     def moved(self, now: float) -> None:
         """A delta came: one more frame is consumed."""
         self.deltas += 1
-        self.consumed_samples = min(self._profile.consumed_samples(self.deltas), self.sent_samples)
+        consumed = (self.deltas + self._head_frames) * self._frame_samples
+        self.consumed_samples = consumed if consumed < self.sent_samples else self.sent_samples
         self.progress_at = now

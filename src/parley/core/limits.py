@@ -7,6 +7,8 @@ from parley.core.content import SAMPLE_RATE
 BYTES_PER_SAMPLE = 8 / 3
 """Bytes that a sample takes while it is held: two bytes of PCM16 as base64."""
 
+_UNPACED_SAMPLES = 2**62
+
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
@@ -41,5 +43,5 @@ class SessionLimits:
 
     @property
     def pace_window_samples(self) -> int:
-        """`pace_window_s` in samples; 0 is no pacing."""
-        return int(self.pace_window_s * SAMPLE_RATE)
+        """`pace_window_s` in samples; without pacing a number that no turn reaches."""
+        return int(self.pace_window_s * SAMPLE_RATE) if self.pace_window_s else _UNPACED_SAMPLES

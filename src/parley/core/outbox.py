@@ -5,9 +5,9 @@ from parley.core.effects import Effect, SendDelta, SendDone
 
 
 class Outbox:
-    """Passes results on, or holds them while the client is blocked.
+    """Holds results while the client is `blocked`.
 
-    While it is, adjacent deltas are joined into one: no text is lost, and a slow reader gets fewer, larger messages.
+    Meanwhile adjacent deltas are joined into one: no text is lost, and a slow reader gets fewer, larger messages.
     """
 
     __slots__ = ("_bytes_max", "_held", "_joinable", "blocked", "held_bytes")
@@ -24,14 +24,11 @@ class Outbox:
         """Whether more is held than the bound allows."""
         return self.held_bytes > self._bytes_max
 
-    def delta(self, text: Text) -> list[Effect]:
-        """A piece of transcript: sent now, or held."""
-        if not self.blocked:
-            return [SendDelta(text)]
+    def hold(self, text: Text) -> None:
+        """Keep a piece of transcript until the client reads again."""
         self._joinable.append(text)
         # A joined piece costs its object until it is joined, also when it is empty.
         self.held_bytes += len(text.literal) + 64
-        return []
 
     def done(self, effect: SendDone) -> list[Effect]:
         """The end of a turn: sent now, or held behind the deltas before it."""

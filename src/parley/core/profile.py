@@ -15,10 +15,6 @@ class ModelProfile:
     frame_samples: int
     head_frames: int
 
-    def consumed_samples(self, deltas: int) -> int:
-        """Samples that the model has consumed when it has sent this many deltas in a turn."""
-        return (deltas + self.head_frames) * self.frame_samples if deltas else 0
-
 
 VOXTRAL = ModelProfile(frame_samples=1280, head_frames=7)
 """Voxtral-Mini-4B-Realtime on vLLM, and the embedded engine, which keeps the same clock."""

@@ -19,6 +19,7 @@ from parley.core.effects import (
     PauseInput,
     ResumeInput,
     SendAudio,
+    SendDelta,
     SendDone,
     SendError,
     StartTurn,
@@ -91,9 +92,13 @@ class Session:
         if leg is not None and leg.state is LegState.RUNNING:
             turn = leg.turn
             assert turn is not None
-            if not turn.closed and not turn.held and self._may_send(leg):
-                turn.received_samples += audio.samples
-                leg.sent(audio.samples, _STALL_LAG_SAMPLES, now)
+            lag = leg.sent_samples - leg.consumed_samples
+            if lag < self._window_samples and not turn.closed and not turn.held and not leg.blocked:
+                samples = audio.samples
+                turn.received_samples += samples
+                leg.sent_samples += samples
+                if lag <= _STALL_LAG_SAMPLES:
+                    leg.progress_at = now
                 return [SendAudio(leg.id, audio)]
         turn = self._turns.open
         if turn is None:
@@ -183,9 +188,12 @@ class Session:
         text = event.text
         effects: list[Effect] = []
         if len(text.literal) > 2 or self._limits.forward_empty_deltas:
-            effects = self._outbox.delta(text)
-            if self._outbox.is_full:
-                return self._end(ParleyError("slow-client"))
+            if self._outbox.blocked:
+                self._outbox.hold(text)
+                if self._outbox.is_full:
+                    return self._end(ParleyError("slow-client"))
+            else:
+                effects.append(SendDelta(text))
         if self._turns.held_samples:
             effects += self._pump(now)
         return effects
@@ -282,8 +290,7 @@ class Session:
         return effects + self._bound_input() + self._end_drained()
 
     def _may_send(self, leg: Leg) -> bool:
-        window = self._window_samples
-        return not leg.blocked and (not window or leg.sent_samples - leg.consumed_samples < window)
+        return not leg.blocked and leg.sent_samples - leg.consumed_samples < self._window_samples
 
     def _bound_input(self) -> list[Effect]:
         """Stop or resume reading from the client, by what is held."""

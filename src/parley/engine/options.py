@@ -6,6 +6,9 @@ from typing import Literal
 
 EngineName = Literal["tiny-en", "scripted"]
 
+MAX_MODEL_LEN_LEAST = 64
+"""Least length of a turn in tokens: its prefix, the deltas of its end, and some audio."""
+
 BUFFERED_AUDIO_LEAST_S = 2.0
 """Least buffer: the first delta alone needs 0.56 s of audio at once."""
 
@@ -40,7 +43,9 @@ class EngineOptions:
     `max_sessions` connections are open at once; further ones get HTTP 503. `decode_threads` decodes run at once (0:
     one for each usable core). `model_dir` replaces the packaged weights, see `load_weights`. A session holds
     `buffered_audio_max_s` seconds of audio not yet consumed, and one message more; then its socket is not read. A
-    session that sends nothing for `idle_timeout_s` is ended; 0 keeps it for ever.
+    session that sends nothing for `idle_timeout_s` is ended; 0 keeps it for ever. `max_model_len` tokens,
+    39 and one for each delta, are the most of a turn, as for vLLM: it then ends with a `transcription.done` nobody
+    asked for. The default is 2 h 54 min of audio.
     """
 
     host: str = "127.0.0.1"
@@ -52,6 +57,7 @@ class EngineOptions:
     model_dir: Path | None = None
     buffered_audio_max_s: float = 60.0
     idle_timeout_s: float = 600.0
+    max_model_len: int = 131_072
     faults: FaultPlan = field(default_factory=FaultPlan)
 
     def __post_init__(self) -> None:
@@ -64,6 +70,7 @@ class EngineOptions:
             ("max_sessions", self.max_sessions >= 1, "at least 1"),
             ("decode_threads", self.decode_threads >= 0, "0 or more"),
             ("buffered_audio_max_s", self.buffered_audio_max_s >= BUFFERED_AUDIO_LEAST_S, "at least 2"),
+            ("max_model_len", self.max_model_len >= MAX_MODEL_LEN_LEAST, f"at least {MAX_MODEL_LEN_LEAST}"),
             ("idle_timeout_s", self.idle_timeout_s >= 0, "0 or more"),
         )
         for name, holds, rule in checks:

@@ -87,7 +87,7 @@ class EngineServer:
         self._description = engine.describe()
         self._metrics = EngineMetrics(self._description)
         self._shared = Shared(engine, executor, self._metrics, FaultClock(options.faults), options.model_name)
-        self._limits = SessionLimits(options.buffered_audio_max_s, options.idle_timeout_s)
+        self._limits = SessionLimits(options.buffered_audio_max_s, options.idle_timeout_s, options.max_model_len)
         self._sessions: dict[EngineSession, asyncio.Event] = {}
         self._draining = False
         self._created_s = int(time.time())
@@ -134,7 +134,14 @@ class EngineServer:
 
     async def _models(self, request: web.Request) -> web.Response:
         name = self._options.model_name
-        model = {"id": name, "object": "model", "created": self._created_s, "owned_by": "parley", "root": name}
+        model = {
+            "id": name,
+            "object": "model",
+            "created": self._created_s,
+            "owned_by": "parley",
+            "root": name,
+            "max_model_len": self._options.max_model_len,
+        }
         return web.json_response({"object": "list", "data": [model]})
 
     async def _realtime(self, request: web.Request) -> web.StreamResponse:

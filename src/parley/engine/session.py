@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import WSMessage, WSMsgType, web
 
@@ -61,6 +61,30 @@ class SessionLimits:
 
     buffered_audio_max_s: float
     idle_timeout_s: float
+    max_model_len: int
+
+
+@dataclass(slots=True)
+class _TurnOutput:
+    """What a turn has said: the number of its deltas, and those that are not empty."""
+
+    deltas: int = 0
+    texts: list[str] = field(default_factory=list)
+
+    def add(self, text: str) -> None:
+        self.deltas += 1
+        if text:
+            self.texts.append(text)
+
+    @property
+    def usage(self) -> vllm.Usage:
+        """Zeros for a turn without audio, as vLLM has it."""
+        if self.deltas == 0:
+            return vllm.Usage()
+        return vllm.Usage(PROMPT_TOKENS, self.deltas, PROMPT_TOKENS + self.deltas)
+
+    def __repr__(self) -> str:
+        return f"_TurnOutput(deltas={self.deltas})"
 
 
 class _FarewellError(Exception):
@@ -204,16 +228,10 @@ class EngineSession:
         while not transcriber.finished:
             deltas = await self._step(turn, transcriber, started_s)
             for delta in deltas:
-                await self._tell(delta, output)
-                if output.count >= self._limits.max_model_len - PROMPT_TOKENS or await self._befall(output):
-                    break
-            if output.broken_off:
-                return
-            if output.count >= self._limits.max_model_len - PROMPT_TOKENS:
-                break
+                if not await self._tell(delta, output):
+                    return
             if not deltas and not transcriber.finished:
                 await self._more(turn)
-        self._shared.metrics.turns.inc()
         await self._done(output)
 
     async def _step(self, turn: TurnInput, transcriber: Transcriber, started_s: float) -> list[str]:
@@ -254,27 +272,30 @@ class EngineSession:
             self._arrived.clear()
             await self._arrived.wait()
 
-    async def _done(self, texts: list[str]) -> None:
-        usage = vllm.Usage(PROMPT_TOKENS, len(texts), PROMPT_TOKENS + len(texts)) if texts else vllm.Usage()
+    async def _tell(self, delta: str, output: _TurnOutput) -> bool:
+        """Send a delta, and commit the fault that is due after it. Returns whether the turn goes on."""
+        text = "" if self._muted else delta
+        output.add(text)
         if not self._stalled:
-            await self._send(vllm.encode_done(Text.of("".join(texts)), usage))
+            await self._send(vllm.encode_delta(Text.of(text)) if text else _EMPTY_DELTA)
+        self._shared.metrics.deltas.inc()
+        fault = self._shared.faults.count_delta()
+        if fault is Fault.DIE:
+            os._exit(1)
+        self._muted |= fault is Fault.MUTE
+        self._stalled |= fault is Fault.STALL
+        if fault is Fault.ERROR:
+            await self._send(vllm.encode_error("The engine was told to fail here.", "processing_error"))
+            return False
+        if fault is Fault.DONE or PROMPT_TOKENS + output.deltas >= self._limits.max_model_len:
+            await self._done(output)
+            return False
+        return True
 
-    async def _befall(self, texts: list[str]) -> bool:
-        """Commit the fault that is due, if any. Returns whether it ended the turn."""
-        match self._shared.faults.count_delta():
-            case Fault.DIE:
-                os._exit(1)
-            case Fault.DONE:
-                await self._done(texts)
-                return True
-            case Fault.ERROR:
-                await self._send(vllm.encode_error("A fault was planned here.", "processing_error"))
-                return True
-            case Fault.MUTE:
-                self._muted = True
-            case Fault.STALL:
-                self._stalled = True
-        return False
+    async def _done(self, output: _TurnOutput) -> None:
+        self._shared.metrics.turns.inc()
+        if not self._stalled:
+            await self._send(vllm.encode_done(Text.of("".join(output.texts)), output.usage))
 
     # Writing.
 

@@ -6,7 +6,6 @@ The head is read once here, bounded in bytes and seconds, and handed on with the
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,12 +14,14 @@ from aiohttp import web
 from picows import WSAutoPingStrategy
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
+from parley.ingress.head import is_upgrade, with_plain_connection
+from parley.ingress.library_log import LibraryLog
 from parley.ingress.websocket import SocketLimits, Upgrades
 
 _log = logging.getLogger("parley.ingress")
-_picows_log = logging.getLogger("picows.server")
+_picows_log = LibraryLog(logging.getLogger("picows.server"))
+_aiohttp_log = LibraryLog(logging.getLogger("aiohttp.server"))
 
-_UPGRADE = re.compile(rb"\r\nupgrade:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE)
 _HEAD_MAX_BYTES = 16_384
 _READ_BUFFER_BYTES = 16_384
 
@@ -30,10 +31,12 @@ class PortLimits:
     """Bounds of a connection before and beside its messages.
 
     `head_timeout_s` bounds the time to send a request's head. A WebSocket that is silent for `ping_interval_s` is
-    pinged, and closed when it does not answer within `ping_timeout_s`.
+    pinged, and closed when it does not answer within `ping_timeout_s`. A plain HTTP connection without a request is
+    closed after `http_idle_timeout_s`.
     """
 
     head_timeout_s: float = 10.0
+    http_idle_timeout_s: float = 75.0
     ping_interval_s: float = 20.0
     ping_timeout_s: float = 20.0
 
@@ -64,11 +67,12 @@ class _Head(asyncio.Protocol):
         if end < 0 and len(self._head) <= _HEAD_MAX_BYTES:
             return
         self._settle()
+        head, rest = bytes(self._head[: end + 4]), bytes(self._head[end + 4 :])
         # A head that is too long goes to aiohttp, which has an answer for it.
-        if end >= 0 and _UPGRADE.search(self._head, 0, end + 2):
-            self._hand_over(transport, self._port.websocket_protocol())
+        if 0 <= end < _HEAD_MAX_BYTES and is_upgrade(head):
+            self._hand_over(transport, self._port.websocket_protocol(), with_plain_connection(head) + rest)
         else:
-            self._hand_over(transport, self._port.http_protocol())
+            self._hand_over(transport, self._port.http_protocol(), bytes(self._head))
 
     def _settle(self) -> None:
         if self._timeout is not None:
@@ -76,13 +80,14 @@ class _Head(asyncio.Protocol):
         if self._transport is not None:
             self._port.connections.discard(self._transport)
 
-    def _hand_over(self, transport: asyncio.Transport, protocol: Any) -> None:
+    @staticmethod
+    def _hand_over(transport: asyncio.Transport, protocol: Any, received: bytes) -> None:
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         if not hasattr(protocol, "get_buffer"):
-            protocol.data_received(bytes(self._head))
+            protocol.data_received(received)
             return
-        rest = memoryview(self._head)
+        rest = memoryview(received)
         while rest and not transport.is_closing():
             room = protocol.get_buffer(len(rest))
             size = min(len(room), len(rest))
@@ -105,7 +110,16 @@ class Port:
         self.connections: set[asyncio.Transport] = set()
         self._upgrades = upgrades
         self._socket_limits = socket_limits
-        self._runner = web.AppRunner(http, access_log=None, handle_signals=False, shutdown_timeout=2.0)
+        self._runner = web.AppRunner(
+            http,
+            access_log=None,
+            logger=_aiohttp_log,
+            handle_signals=False,
+            # A client that goes away ends its request's handler, and with it the session.
+            handler_cancellation=True,
+            keepalive_timeout=limits.http_idle_timeout_s,
+            shutdown_timeout=2.0,
+        )
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> int:

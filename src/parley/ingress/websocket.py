@@ -1,7 +1,10 @@
 """WebSocket connections: `/v1/realtime`, and SageMaker's `/invocations-bidirectional-stream`."""
 
 import asyncio
+import binascii
+import contextlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
@@ -34,6 +37,7 @@ _CLOSE = WSMsgType.CLOSE
 
 REALTIME_PATH = "/v1/realtime"
 SAGEMAKER_PATH = "/invocations-bidirectional-stream"
+_KEY_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ class WebSocketAttachment(WSListener):
         *,
         takes_binary: bool,
         forward_empty_deltas: bool | None,
-        open_connections: set["WebSocketAttachment"],
+        open_connections: "OpenConnections",
     ) -> None:
         self._host = host
         self._open_connections = open_connections
@@ -168,7 +172,9 @@ class WebSocketAttachment(WSListener):
 
     def send_delta(self, text: Text) -> None:
         """Write a piece of transcript."""
-        self._send(self._dialect.delta(text))
+        transport = self._transport
+        if transport is not None and not transport.is_disconnected:
+            transport.send(_TEXT, self._dialect.delta(text))
 
     def send_done(self, text: Text, usage: Usage) -> None:
         """Write the end of a turn."""
@@ -207,20 +213,44 @@ class WebSocketAttachment(WSListener):
             self._transport.disconnect(False)
 
 
+class OpenConnections:
+    """The WebSocket connections of a listener that are open; `empty` is set while there are none."""
+
+    def __init__(self) -> None:
+        self._open: set[WebSocketAttachment] = set()
+        self.empty = asyncio.Event()
+        self.empty.set()
+
+    def add(self, connection: WebSocketAttachment) -> None:
+        """A connection was opened."""
+        self._open.add(connection)
+        self.empty.clear()
+
+    def discard(self, connection: WebSocketAttachment) -> None:
+        """A connection is gone."""
+        self._open.discard(connection)
+        if not self._open:
+            self.empty.set()
+
+    def all(self) -> list[WebSocketAttachment]:
+        """Those open now."""
+        return list(self._open)
+
+
 class Upgrades:
     """Answers WebSocket upgrade requests: which route, and whether a session may begin."""
 
     def __init__(self, host: SessionHost, limits: SocketLimits) -> None:
         self._host = host
         self._limits = limits
-        self._open: set[WebSocketAttachment] = set()
+        self._open = OpenConnections()
 
     async def close(self) -> None:
         """Wait until the connections, whose sessions have ended, are closed by their peers; cut those that are not."""
-        deadline = asyncio.get_running_loop().time() + self._limits.close_timeout_s
-        while self._open and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.01)
-        for connection in list(self._open):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.close_timeout_s):
+                await self._open.empty.wait()
+        for connection in self._open.all():
             connection.cut()
         # One turn of the loop, in which the transports report that they are gone.
         await asyncio.sleep(0)
@@ -231,6 +261,7 @@ class Upgrades:
         try:
             if path not in (REALTIME_PATH, SAGEMAKER_PATH):
                 raise ParleyError("not-found", f"WebSockets are served at {REALTIME_PATH} and {SAGEMAKER_PATH}.")
+            _check_handshake(request.headers)
             self._host.check()
         except ParleyError as error:
             _log.info("refused a session: %s", error.code)
@@ -243,6 +274,20 @@ class Upgrades:
             forward_empty_deltas=_flag(query, "empty_deltas"),
             open_connections=self._open,
         )
+
+
+def _check_handshake(headers: Mapping[str, str]) -> None:
+    """What RFC 6455 section 4.2.1 asks of an upgrade; picows would refuse it as well, in its own words."""
+    if headers.get("Connection", "").lower() != "upgrade":
+        raise ParleyError("bad-request", "The Connection header does not say `Upgrade`.")
+    if headers.get("Sec-WebSocket-Version") != "13":
+        raise ParleyError("bad-request", "Sec-WebSocket-Version is to be 13.")
+    try:
+        is_key = len(binascii.a2b_base64(headers.get("Sec-WebSocket-Key", ""), strict_mode=True)) == _KEY_BYTES
+    except ValueError:
+        is_key = False
+    if not is_key:
+        raise ParleyError("bad-request", f"Sec-WebSocket-Key is to be base64 of {_KEY_BYTES} bytes.")
 
 
 def _flag(query: str, name: str) -> bool | None:

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
+import os
 import random
 import signal
-import sys
-from collections.abc import Callable, Iterator, Sequence
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from parley.core.admission import Admission
@@ -15,8 +17,9 @@ from parley.ingress.http import http_application
 from parley.ingress.port import Port, PortLimits
 from parley.ingress.websocket import SocketLimits, Upgrades
 from parley.server.host import Host
-from parley.server.settings import EngineSettings, Settings
-from parley.upstream.child import ChildOptions, ChildState, LaunchError, ModelServerChild
+from parley.server.launch import model_server_child, sessions_max, upstream_url
+from parley.server.settings import Settings
+from parley.upstream.child import ChildState, LaunchError
 from parley.upstream.health import HealthOptions, UpstreamHealth
 from parley.upstream.vllm import VllmOptions, VllmUpstream
 
@@ -60,10 +63,11 @@ class Gateway:
         self._settings = settings
         self._tasks = tasks
         self._on_ready = on_ready
+        self._stopping = False
         self._background: list[asyncio.Task[None]] = []
-        self._child = _make_child(settings, self._child_changed)
+        self._child = model_server_child(settings, jitter=random.random, on_change=self._child_changed)
         api_key = _read_key(settings.upstream.api_key_file)
-        url = self._child.url if self._child is not None else settings.upstream.url
+        url = upstream_url(settings, self._child)
         self._health = UpstreamHealth(
             HealthOptions(
                 url=url,
@@ -84,7 +88,7 @@ class Gateway:
         )
         self._host = Host(
             limits=_session_limits(settings),
-            admission=Admission(_sessions_max(settings), settings.server.retry_after_s),
+            admission=Admission(sessions_max(settings), settings.server.retry_after_s),
             upstream=self._upstream,
             health=self._health,
             model=settings.upstream.model,
@@ -104,11 +108,7 @@ class Gateway:
         try:
             self._bound_port = await self._port.start(server.host, server.port)
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise StartError(
-                f"port-in-use: {server.host}:{server.port} can't be listened on ({reason}). "
-                "Stop what uses it, or choose another with --port."
-            ) from None
+            raise StartError(_cannot_listen(error, server.host, server.port)) from None
         _log.info("listening on %s:%d", server.host, self._bound_port)
         self._background.append(self._tasks.create_task(self._health.run()))
         if self._child is not None:
@@ -128,6 +128,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Close the listener and let the model server go, in this order: until here a session may still need it."""
+        self._stopping = True
         await self._port.close()
         for task in self._background:
             task.cancel()
@@ -137,7 +138,7 @@ class Gateway:
         self._host.hurry()
 
     def _child_changed(self, state: ChildState) -> None:
-        if state is not ChildState.READY:
+        if state is not ChildState.READY and not self._stopping:
             self._health.lost()
 
     def _health_changed(self, ready: bool) -> None:
@@ -161,40 +162,14 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def _make_child(settings: Settings, on_change: Callable[[ChildState], None]) -> ModelServerChild | None:
-    """The model server that this node is to start, if it is."""
-    if settings.upstream.url and not settings.launch.command:
-        return None
-    launch = settings.launch
-    options = ChildOptions(
-        health_timeout_s=launch.health_timeout_s,
-        backoff_initial_s=launch.backoff_initial_s,
-        backoff_max_s=launch.backoff_max_s,
-        stop_timeout_s=launch.stop_timeout_s,
-    )
-    command: Sequence[str] | str = launch.command or engine_command(settings.engine)
-    return ModelServerChild(command, jitter=random.random, options=options, on_change=on_change)
-
-
-def engine_command(engine: EngineSettings) -> list[str]:
-    """The command line of the embedded engine, for its supervisor."""
-    command = [
-        sys.executable,
-        "-m",
-        "parley",
-        "engine",
-        "--port",
-        str(engine.port or "{port}"),
-        "--engine",
-        engine.kind,
-    ]
-    if engine.model_dir:
-        command += ["--model-dir", engine.model_dir]
-    if engine.max_sessions:
-        command += ["--max-sessions", str(engine.max_sessions)]
-    if engine.decode_threads:
-        command += ["--decode-threads", str(engine.decode_threads)]
-    return command
+def _cannot_listen(error: OSError, host: str, port: int) -> str:
+    """Why the address can't be listened on, and what to do."""
+    if isinstance(error, socket.gaierror):
+        return f"{host} is not an address of this machine; give one with --host."
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} of {host} is in use; stop what uses it, or choose another with --port."
+    reason = os.strerror(error.errno) if error.errno else type(error).__name__
+    return f"{host}:{port} can't be listened on: {reason}."
 
 
 def _read_key(path: str) -> str | None:
@@ -203,12 +178,7 @@ def _read_key(path: str) -> str | None:
     try:
         return Path(path).read_text().strip()
     except OSError as error:
-        raise StartError(f"key-file: upstream.api_key_file can't be read ({error.strerror}).") from None
-
-
-def _sessions_max(settings: Settings) -> int:
-    budget = settings.upstream.max_sessions
-    return min(settings.server.max_sessions, budget) if budget else settings.server.max_sessions
+        raise StartError(f"upstream.api_key_file can't be read: {error.strerror}.") from None
 
 
 def _session_limits(settings: Settings) -> SessionLimits:

@@ -14,12 +14,16 @@ ENGINE_CANNOT_START = 3
 SESSIONS_PER_CORE = 8
 """Streams that the embedded engine takes for each core: people talking all the time, partial results once a second
 (measured)."""
+SCRIPTED_SESSIONS = 256
+"""Streams that the scripted engine takes: it computes next to nothing."""
 
 
 def engine_sessions_max(engine: EngineSettings) -> int:
     """Streams that the embedded engine takes: as set, or by the cores that this process may use."""
     if engine.max_sessions:
         return engine.max_sessions
+    if engine.kind == "scripted":
+        return SCRIPTED_SESSIONS
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return SESSIONS_PER_CORE * cores
 

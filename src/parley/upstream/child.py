@@ -170,7 +170,9 @@ class ModelServerChild:
         """Say how a life ended, and count it towards the wait before the next one."""
         text = describe_status(status)
         if not self._was_ready and status in self._options.give_up_statuses:
-            raise LaunchError(f"{self._name} {text} before it was ready; its own output says why.")
+            raise LaunchError(
+                f"{self._name} {text} before it was ready; its own output, logged at level info, says why."
+            )
         _log.error("%s %s", self._name, text)
         if ready_for_s is not None and ready_for_s >= self._options.steady_after_s:
             self._failures = 0

@@ -17,6 +17,8 @@ _output = logging.getLogger("parley.child")
 
 _OUTPUT_END_TIMEOUT_S = 1.0
 _REAPER_MARGIN_S = 2.0
+_HURRY_TIMEOUT_S = 0.5
+_HURRIES_MAX = 6
 
 
 class ReapedProcess(asyncio.SubprocessProtocol):
@@ -68,18 +70,26 @@ class ReapedProcess(asyncio.SubprocessProtocol):
             self.exited.set_result(None)
 
     async def end(self, stop_timeout_s: float) -> None:
-        """SIGTERM to the command's group, SIGKILL after `stop_timeout_s`; returns when it is gone."""
+        """SIGTERM to the command's group, SIGKILL after `stop_timeout_s` or when cancelled; returns when it is gone."""
+        try:
+            self._terminate()
+            await asyncio.wait([self.exited], timeout=stop_timeout_s + _REAPER_MARGIN_S)
+            # A grandchild that left the group may hold the pipe open for ever.
+            await asyncio.wait([self._output_ended], timeout=_OUTPUT_END_TIMEOUT_S)
+        finally:
+            # The reaper kills at the second SIGTERM. Two that come at once may count as one, hence the repetition.
+            for _ in range(_HURRIES_MAX):
+                if self.exited.done():
+                    break
+                self._terminate()
+                await asyncio.wait([self.exited], timeout=_HURRY_TIMEOUT_S)
+            else:
+                _log.error("the reaper, process %d, does not end; it is killed", self.pid)
+
+    def _terminate(self) -> None:
         if not self.exited.done():
             with contextlib.suppress(ProcessLookupError):
                 self.transport.terminate()
-            await asyncio.wait([self.exited], timeout=stop_timeout_s + _REAPER_MARGIN_S)
-        if not self.exited.done():
-            _log.error("the reaper, process %d, does not end; it is killed", self.pid)
-            with contextlib.suppress(ProcessLookupError):
-                self.transport.kill()
-            await asyncio.wait([self.exited], timeout=_REAPER_MARGIN_S)
-        # A grandchild that left the group may hold the pipe open for ever.
-        await asyncio.wait([self._output_ended], timeout=_OUTPUT_END_TIMEOUT_S)
 
 
 @contextlib.asynccontextmanager
@@ -102,7 +112,7 @@ async def running(command: Sequence[str], *, stop_timeout_s: float) -> AsyncIter
         try:
             await process.end(stop_timeout_s)
         finally:
-            # Closes the pipe that the reaper watches: should this be a second cancellation, it ends things by itself.
+            # Kills the reaper if it still runs.
             transport.close()
 
 

@@ -5,7 +5,8 @@
 A model server has children of its own (vLLM: an engine process for each GPU), and a parent that is killed with SIGKILL
 can end none of them. So this small process stands between: its stdin is a pipe of which the parent alone holds the
 other end, and the end of that pipe is the parent's end. Then, and on SIGTERM, the command's whole process group gets
-SIGTERM and, STOP_TIMEOUT_S later, SIGKILL. What the command leaves behind when it ends by itself gets SIGKILL too.
+SIGTERM and, STOP_TIMEOUT_S later or at a second SIGTERM, SIGKILL. What the command leaves behind when it ends by itself
+gets SIGKILL too.
 
 Exits with the command's status: its exit code, or 128 plus the signal that ended it; 127 if it was not found, 126 if it
 could not be run. A file that runs by itself, with nothing but the standard library: it has to start in milliseconds.
@@ -21,6 +22,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 NOT_RUNNABLE: Final = 126
 NOT_FOUND: Final = 127
 SIGNAL_BASE: Final = 128
@@ -59,12 +61,23 @@ def _watch(process: "subprocess.Popen[bytes]", wake: int, stop_timeout_s: float)
             return
         readable, _, _ = select.select([wake] if deadline_s is not None else [wake, stdin], [], [], timeout_s)
         signals = os.read(wake, READ_MAX_BYTES) if wake in readable else b""
-        stop = signal.SIGTERM in signals or signal.SIGINT in signals or signal.SIGHUP in signals
-        if stdin in readable and not os.read(stdin, READ_MAX_BYTES):
-            stop = True
-        if stop and deadline_s is None:
+        stops = sum(signals.count(number) for number in STOP_SIGNALS)
+        if stdin in readable and _is_at_end(stdin):
+            stops += 1
+        if deadline_s is None and stops:
             deadline_s = time.monotonic() + stop_timeout_s
             _signal_group(process, signal.SIGTERM)
+            stops -= 1
+        if stops:
+            return
+
+
+def _is_at_end(descriptor: int) -> bool:
+    try:
+        return not os.read(descriptor, READ_MAX_BYTES)
+    except OSError:
+        # A socket in place of a pipe may report its peer's end as a reset.
+        return True
 
 
 def _has_ended(process: "subprocess.Popen[bytes]") -> bool:
@@ -87,7 +100,7 @@ def _wake_on_signals() -> int:
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     # Handlers of our own, not SIG_IGN: the command must start with the defaults, and exec keeps ignored signals so.
-    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGCHLD, *STOP_SIGNALS):
         signal.signal(number, lambda *_: None)
     return reader
 

@@ -142,7 +142,9 @@ class VllmLeg(WSListener):
 
     def send_audio(self, audio: Audio) -> None:
         """`append`."""
-        self._send(vllm.encode_append(audio))
+        transport = self._transport
+        if transport is not None and not transport.is_disconnected:
+            transport.send(_TEXT, vllm.encode_append(audio))
 
     def end_turn(self) -> None:
         """`commit` with `final`."""

@@ -1,0 +1,150 @@
+"""What a person sees while audio is streamed: how far it is, and the transcript as it grows.
+
+It is drawn on a terminal only; elsewhere nothing is shown until there is a result.
+"""
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+REFRESH_INTERVAL_S = 0.08
+"""The least time between two drawings: a step of the model."""
+
+TEXT_MAX_LINES = 8
+TEXT_MAX_COLUMNS = 96
+BAR_MAX_COLUMNS = 40
+TEXT_MAX_CHARACTERS = 4_096
+"""Characters kept for drawing; more than any terminal shows in `TEXT_MAX_LINES`."""
+
+
+class HasDuration(Protocol):
+    """Something that knows how long it is, perhaps only later."""
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds in all."""
+        ...
+
+
+class NoDisplay:
+    """Nobody looks."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing was drawn."""
+
+    def audio_sent(self, duration_s: float) -> None:
+        """See `parley.client.transcription.Observer`."""
+
+    def text_received(self, text: str) -> None:
+        """See `parley.client.transcription.Observer`."""
+
+
+class LiveDisplay:
+    """One turn on a terminal, redrawn in place, and gone at its end: the result is printed by whoever has it."""
+
+    def __init__(
+        self, console: Console, name: str, source: HasDuration, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._console = console
+        self._name = name
+        self._source = source
+        self._clock = clock
+        self._sent_s = 0.0
+        self._text = ""
+        self._newest = ""
+        self._began_s: float | None = None
+        self._first_text_s: float | None = None
+        self._drawn_s = float("-inf")
+        # Last, as it draws at once.
+        self._live = Live(console=console, auto_refresh=False, transient=True, get_renderable=self.render)
+
+    def __enter__(self) -> Self:
+        self._live.start(refresh=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def audio_sent(self, duration_s: float) -> None:
+        """So much audio has been sent by now."""
+        if self._began_s is None:
+            self._began_s = self._clock()
+        self._sent_s = duration_s
+        self._draw()
+
+    def text_received(self, text: str) -> None:
+        """A further piece of the transcript."""
+        if self._first_text_s is None and self._began_s is not None:
+            self._first_text_s = self._clock() - self._began_s
+        self._text = (self._text + self._newest)[-TEXT_MAX_CHARACTERS:]
+        self._newest = text
+        self._draw()
+
+    def _draw(self) -> None:
+        now_s = self._clock()
+        if now_s - self._drawn_s >= REFRESH_INTERVAL_S:
+            self._drawn_s = now_s
+            self._live.refresh()
+
+    def render(self) -> RenderableType:
+        """What is on the screen now."""
+        return Group("", self._progress(), "", Padding(self._transcript(), (0, 2)), "")
+
+    def _progress(self) -> Table:
+        line = Table.grid(padding=(0, 1))
+        whole_s = self._source.duration_s
+        done = Text(f"{self._sent_s:5.1f} s" if whole_s is None else f"{self._sent_s:5.1f} / {whole_s:.1f} s")
+        first = "" if self._first_text_s is None else f" first words after {self._first_text_s:.1f} s"
+        room = self._console.width - cell_len(self._name) - len(done) - len(first) - 8
+        bar = ProgressBar(
+            total=whole_s,
+            completed=self._sent_s,
+            width=max(8, min(BAR_MAX_COLUMNS, room)),
+            pulse=whole_s is None,
+            style="grey30",
+            complete_style="cyan",
+            finished_style="green",
+            pulse_style="cyan",
+        )
+        line.add_row(" ", Text(self._name, style="bold", no_wrap=True), bar, done, Text(first, style="dim"))
+        return line
+
+    def _transcript(self) -> Text:
+        # The newest words stand out, and the cursor shows where the next ones come.
+        text = Text.assemble(self._text.lstrip(), (self._newest if self._text else self._newest.lstrip(), "bold cyan"))
+        text.append("▌", style="cyan")
+        width = max(20, min(TEXT_MAX_COLUMNS, self._console.width - 4))
+        lines = text.wrap(self._console, width)
+        shown = max(1, min(TEXT_MAX_LINES, self._console.height - 6))
+        return Text("\n").join(lines[-shown:])
+
+
+def is_live(console: Console) -> bool:
+    """Whether the console can be redrawn in place."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+def duration(time_s: float) -> str:
+    """A time for people: milliseconds below a second, then seconds, then minutes."""
+    if time_s < 1:
+        return f"{time_s * 1_000:.0f} ms"
+    if time_s < 60:
+        return f"{time_s:.1f} s"
+    minutes, seconds = divmod(round(time_s), 60)
+    return f"{minutes} min {seconds:02} s"

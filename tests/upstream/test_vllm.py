@@ -1,0 +1,472 @@
+"""A leg on a vLLM server: how it opens, what it says and hears, and how it ends."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from parley.core import events as ev
+from parley.core.content import Audio
+from parley.core.errors import ParleyError
+from parley.upstream.vllm import VllmLeg, VllmOptions, VllmUpstream
+from parley.wire.vllm import encode_audio
+from tests.support.fake_vllm import MODEL, FakeConnection, FakeVllm
+from tests.support.sound import pcm, pieces
+from tests.support.voxtral import Voxtral, steps_of, transcript
+from tests.support.waiting import BOUND_S, Changes, bounded
+
+
+class Sink:
+    """Takes a leg's events and lets tests wait for them."""
+
+    def __init__(self) -> None:
+        self.events: list[ev.Event] = []
+        self._changes = Changes()
+
+    def __call__(self, event: ev.Event) -> None:
+        self.events.append(event)
+        self._changes.notify()
+
+    async def until[E: ev.Event](self, kind: type[E], count: int = 1) -> E:
+        """The event that makes it so many of this kind."""
+        await self._changes.until(f"{count} {kind.__name__}", lambda: len(self.of(kind)) >= count)
+        return self.of(kind)[count - 1]
+
+    def of[E: ev.Event](self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def text(self) -> str:
+        return "".join(event.text.decode() for event in self.of(ev.DeltaReceived))
+
+
+@pytest.fixture
+async def open_leg(vllm: FakeVllm) -> AsyncIterator[Callable[..., "asyncio.Task[VllmLeg]"]]:
+    """Opens legs on the double, in tasks of their own, and closes them with the test."""
+    opening: list[asyncio.Task[VllmLeg]] = []
+
+    def start(sink: Sink | None = None, **options: float | str) -> asyncio.Task[VllmLeg]:
+        values = {"url": vllm.url, "connect_timeout_s": 10.0, **options}
+        upstream = VllmUpstream(VllmOptions(**values))  # type: ignore[arg-type]
+        upstream.model = MODEL
+        task = asyncio.create_task(upstream.open_leg(7, sink or Sink()))
+        opening.append(task)
+        return task
+
+    yield start
+    for task in opening:
+        task.cancel()
+    for result in await asyncio.gather(*opening, return_exceptions=True):
+        if isinstance(result, VllmLeg):
+            result.close()
+    await vllm.until_idle()
+
+
+OpenLeg = Callable[..., "asyncio.Task[VllmLeg]"]
+
+
+async def opened(open_leg: OpenLeg, vllm: FakeVllm) -> tuple[VllmLeg, FakeConnection, Sink]:
+    sink = Sink()
+    leg = await bounded("the leg opens", open_leg(sink))
+    return leg, await vllm.session(len(vllm.sessions) - 1), sink
+
+
+async def failure(task: "asyncio.Task[VllmLeg]") -> ParleyError:
+    with pytest.raises(ParleyError) as caught:
+        await bounded("the leg fails to open", task)
+    return caught.value
+
+
+def audio(seconds: float) -> list[Audio]:
+    return [encode_audio(piece) for piece in pieces(pcm(seconds))]
+
+
+# ---- opening
+
+
+async def test_a_leg_names_the_model_and_says_nothing_else(open_leg: OpenLeg, vllm: FakeVllm) -> None:
+    _, connection, sink = await opened(open_leg, vllm)
+    await connection.until_received(f"session.update {MODEL}")
+    assert connection.received == [f"session.update {MODEL}"]
+    assert sink.events == []
+
+
+async def test_a_leg_offers_no_compression_and_no_key_that_it_has_not(open_leg: OpenLeg, vllm: FakeVllm) -> None:
+    _, connection, _ = await opened(open_leg, vllm)
+    assert connection.request is not None
+    assert "Sec-WebSocket-Extensions" not in connection.request.headers
+    assert "Authorization" not in connection.request.headers
+
+
+async def test_a_leg_shows_its_key_as_a_bearer_token(open_leg: OpenLeg, vllm: FakeVllm) -> None:
+    await bounded("the leg opens", open_leg(api_key="secret"))
+    request = (await vllm.session()).request
+    assert request is not None
+    assert request.headers["Authorization"] == "Bearer secret"
+
+
+def test_the_key_is_in_no_repr() -> None:
+    assert "secret" not in repr(VllmOptions(url="ws://127.0.0.1:1", api_key="secret"))
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "hint"),
+    [
+        (401, "upstream-unavailable", "upstream.api_key_file"),
+        (403, "upstream-unavailable", "realtime route"),
+        (404, "upstream-unavailable", "upstream.url"),
+        (429, "at-capacity", "no further stream"),
+        (500, "upstream-unavailable", "HTTP 500"),
+        (502, "upstream-unavailable", "HTTP 502"),
+        (503, "at-capacity", "no further stream"),
+    ],
+)
+async def test_a_refused_handshake_says_what_to_look_at(
+    open_leg: OpenLeg, vllm: FakeVllm, status: int, code: str, hint: str
+) -> None:
+    vllm.refuses_with = status
+    error = await failure(open_leg())
+    assert error.code == code
+    assert hint in error.message
+
+
+async def test_a_refusal_for_want_of_room_says_when_to_retry(open_leg: OpenLeg, vllm: FakeVllm) -> None:
+    vllm.refuses_with = 503
+    assert (await failure(open_leg())).retry_after_s == 2.0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH_9.9\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+        b"HTTP/1.1 302 Found\r\nLocation: ws://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 999 Strange\r\n\r\n",
+        b"\xff" * 20_000,
+    ],
+    ids=["another protocol", "no proof of the upgrade", "a page", "a redirect", "no status", "garbage"],
+)
+async def test_an_answer_that_is_no_handshake_is_reported_at_once(
+    open_leg: OpenLeg, vllm: FakeVllm, answer: bytes
+) -> None:
+    vllm.answers_with = answer
+    assert (await failure(open_leg(connect_timeout_s=BOUND_S * 2))).code == "upstream-unavailable"
+    await vllm.until_idle()
+
+
+async def test_a_server_that_hangs_up_during_the_handshake_is_reported_at_once(
+    open_leg: OpenLeg, vllm: FakeVllm
+) -> None:
+    vllm.hangs_up = True
+    assert (await failure(open_leg(connect_timeout_s=BOUND_S * 2))).code == "upstream-unavailable"
+
+
+async def test_a_port_where_nobody_listens_is_reported_with_the_systems_words(
+    open_leg: OpenLeg, vllm: FakeVllm, unused_tcp_port: int
+) -> None:
+    error = await failure(open_leg(url=f"ws://127.0.0.1:{unused_tcp_port}/v1/realtime"))
+    assert error.code == "upstream-unavailable"
+    assert "Connection refused" in error.message
+
+
+async def test_a_handshake_that_is_not_answered_times_out_and_is_given_up(open_leg: OpenLeg, vllm: FakeVllm) -> None:
+    vllm.holds_handshakes = True
+    error = await failure(open_leg(connect_timeout_s=0.05))
+    assert error.code == "upstream-unavailable"
+    assert "0.05 s" in error.message
+    await (await vllm.session()).until_lost()
+
+
+async def test_a_server_that_does_not_greet_times_out_and_is_given_up(open_leg: OpenLeg, vllm: FakeVllm) -> None:
+    vllm.greets = False
+    error = await failure(open_leg(connect_timeout_s=0.05))
+    assert error.code == "upstream-unavailable"
+    await (await vllm.session()).until_lost()
+
+
+async def test_a_leg_that_is_not_wanted_any_more_is_given_up_during_the_handshake(
+    open_leg: OpenLeg, vllm: FakeVllm
+) -> None:
+    vllm.holds_handshakes = True
+    task = open_leg(connect_timeout_s=BOUND_S * 2)
+    connection = await vllm.session()
+    task.cancel()
+    await asyncio.wait([task])
+    await connection.until_lost()
+
+
+async def test_a_handshake_that_is_answered_too_late_leaves_no_connection_behind(
+    open_leg: OpenLeg, vllm: FakeVllm
+) -> None:
+    vllm.holds_handshakes = True
+    task = open_leg(connect_timeout_s=BOUND_S * 2)
+    connection = await vllm.session()
+    task.cancel()
+    connection.answer_handshake()
+    await asyncio.wait([task])
+    await connection.until_lost()
+
+
+@pytest.mark.parametrize(
+    ("speak", "code"),
+    [
+        (lambda connection: connection.send_binary(b"{}"), "upstream-protocol"),
+        (lambda connection: connection.send("hello"), "upstream-protocol"),
+        (lambda connection: connection.send_event("error", error="no room", code=None), "upstream-error"),
+        (lambda connection: connection.close(1012), "upstream-closed"),
+        (lambda connection: connection.abort(), "upstream-closed"),
+        (lambda connection: connection.send_raw(b"\xff" * 16), "upstream-closed"),
+    ],
+    ids=["a binary frame", "no JSON", "an error", "a close frame", "the end", "no frame"],
+)
+async def test_what_comes_instead_of_a_greeting_is_reported_at_once_and_the_leg_is_closed(
+    open_leg: OpenLeg, vllm: FakeVllm, speak: Callable[[FakeConnection], None], code: str
+) -> None:
+    vllm.greets = False
+    task = open_leg(connect_timeout_s=BOUND_S * 2)
+    connection = await vllm.session()
+    await vllm.changes.until("the handshake is done", lambda: connection.request is not None)
+    speak(connection)
+    assert (await failure(task)).code == code
+    await connection.until_lost()
+
+
+# ---- a turn
+
+
+async def test_a_turn_goes_out_and_its_text_comes_back(open_leg: OpenLeg, vllm: FakeVllm) -> None:
+    leg, connection, sink = await opened(open_leg, vllm)
+    leg.start_turn()
+    for piece in audio(1.0):
+        leg.send_audio(piece)
+    leg.end_turn()
+    done = await sink.until(ev.TurnTranscribed)
+    assert connection.turns == [pcm(1.0)]
+    assert sink.text == done.text.decode() == transcript(16_000)
+    assert len(sink.of(ev.DeltaReceived)) == done.usage.completion_tokens == steps_of(16_000)
+    assert {event.leg for event in [*sink.of(ev.DeltaReceived), *sink.of(ev.TurnTranscribed)]} == {7}
+
+
+async def test_text_beyond_ascii_comes_back_as_it_was_said(open_leg: OpenLeg, vllm: FakeVllm) -> None:
+    said = ' "Grüße"\n\\ 日本 \U0001f600 \x7f\x1b'
+    vllm.speech = lambda _turn, step: said if step == 0 else ""
+    leg, _, sink = await opened(open_leg, vllm)
+    leg.start_turn()
+    leg.send_audio(audio(0.1)[0])
+    leg.end_turn()
+    assert (await sink.until(ev.TurnTranscribed)).text.decode() == said
+    assert sink.text == said
+
+
+async def test_fragments_are_joined_to_one_message(open_leg: OpenLeg, vllm: FakeVllm) -> None:
+    _, connection, sink = await opened(open_leg, vllm)
+    connection.send_fragments(b'{"type":"transcr', b"", 'iption.delta","delta":" é'.encode()[:-1], b'\xa9"', b"}")
+    assert (await sink.until(ev.DeltaReceived)).text.decode() == " é"
+
+
+async def test_pings_are_answered_while_idle(open_leg: OpenLeg, vllm: FakeVllm) -> None:
+    _, connection, _ = await opened(open_leg, vllm)
+    connection.ping(b"are you there")
+    await connection.until_pong()
+    assert connection.pongs == [b"are you there"]
+
+
+async def test_a_silent_server_is_pinged_and_given_up_when_it_does_not_answer(
+    open_leg: OpenLeg, vllm: FakeVllm
+) -> None:
+    sink = Sink()
+    await bounded("the leg opens", open_leg(sink, ping_interval_s=0.05, ping_timeout_s=0.05))
+    connection = await vllm.session()
+    connection.stop_reading()
+    assert (await sink.until(ev.LegFailed)).error.code == "upstream-closed"
+    connection.read_again()
+
+
+async def test_a_silent_server_that_answers_pings_is_kept(open_leg: OpenLeg, vllm: FakeVllm) -> None:
+    sink = Sink()
+    await bounded("the leg opens", open_leg(sink, ping_interval_s=0.02, ping_timeout_s=0.02))
+    connection = await vllm.session()
+    await vllm.changes.until("three pings", lambda: connection.pings >= 3)
+    assert sink.events == []
+
+
+async def test_a_server_that_does_not_read_is_reported_and_so_is_that_it_reads_again(
+    open_leg: OpenLeg, vllm: FakeVllm
+) -> None:
+    leg, connection, sink = await opened(open_leg, vllm)
+    connection.stop_reading()
+    leg.start_turn()
+    sent = 0
+    piece = encode_audio(pcm(10.0))
+    # Past the buffers of both kernels, whatever their size.
+    while not sink.of(ev.LegBlocked) and sent < 200:
+        leg.send_audio(piece)
+        sent += 1
+    assert sink.of(ev.LegBlocked) == [ev.LegBlocked(7)]
+    connection.read_again()
+    await sink.until(ev.LegUnblocked)
+    await connection.until_received("append", sent)
+
+
+# ---- the end
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "detail"),
+    [
+        (lambda connection: connection.abort(), "upstream-closed", "no close frame"),
+        (lambda connection: connection.close(1000), "upstream-closed", "1000"),
+        (lambda connection: connection.close(1011), "upstream-closed", "1011"),
+        (lambda connection: connection.close(1012), "upstream-closed", "1012"),
+        (lambda connection: connection.close(4321), "upstream-closed", "4321"),
+        (lambda connection: connection.close(), "upstream-closed", "close code"),
+        (lambda connection: connection.send_raw(b"\xff" * 16), "upstream-closed", ""),
+        (lambda connection: connection.send("hello"), "upstream-protocol", ""),
+        (lambda connection: connection.send("[]"), "upstream-protocol", ""),
+        (lambda connection: connection.send(b'{"type":"\xff"}'), "upstream-protocol", ""),
+        (lambda connection: connection.send_event("session.updated"), "upstream-protocol", ""),
+        (lambda connection: connection.send_event("transcription.delta"), "upstream-protocol", ""),
+        (lambda connection: connection.send_event("transcription.delta", delta=7), "upstream-protocol", ""),
+        (lambda connection: connection.send_event("transcription.done"), "upstream-protocol", ""),
+        (lambda connection: connection.send_binary(b"{}"), "upstream-protocol", "binary"),
+        (lambda connection: connection.send("x" * 4_194_305), "upstream-closed", ""),
+        (lambda connection: connection.send_fragments(*[b"x" * 2**20] * 5), "upstream-protocol", ""),
+        (lambda connection: connection.send_event("error", error="dead", code="processing_error"), "upstream-error", ""),
+        (lambda connection: connection.send_event("error", error="dead"), "upstream-error", "not given"),
+    ],
+    ids=[
+        "broken off",
+        "closed 1000",
+        "closed 1011",
+        "closed 1012",
+        "closed by a code of its own",
+        "closed without a code",
+        "no frame",
+        "no JSON",
+        "no object",
+        "no UTF-8",
+        "an unknown event",
+        "a delta without text",
+        "a delta that is no text",
+        "done without text",
+        "a binary frame",
+        "a frame without end",
+        "fragments without end",
+        "an error",
+        "an error without a code",
+    ],
+)
+async def test_every_fault_of_the_server_is_a_failure_of_the_leg(
+    open_leg: OpenLeg, vllm: FakeVllm, fault: Callable[[FakeConnection], None], code: str, detail: str
+) -> None:
+    leg, connection, sink = await opened(open_leg, vllm)
+    leg.start_turn()
+    fault(connection)
+    failed = await sink.until(ev.LegFailed)
+    assert (failed.leg, failed.error.code) == (7, code)
+    assert detail in failed.error.message
+    assert sink.of(ev.TurnTranscribed) == []
+    leg.close()
+    await connection.until_lost()
+
+
+async def test_a_server_that_dies_with_its_last_words_unread_is_noticed(open_leg: OpenLeg, vllm: FakeVllm) -> None:
+    leg, connection, sink = await opened(open_leg, vllm)
+    leg.start_turn()
+    for piece in audio(2.0):
+        leg.send_audio(piece)
+    await connection.until_samples(32_000)
+    # More than the leg reads at once, and then a reset: what it wrote is not read by the server any more.
+    for _ in range(2_000):
+        connection.send_event("transcription.delta", delta="")
+    connection.reset()
+    leg.end_turn()
+    assert (await sink.until(ev.LegFailed)).error.code == "upstream-closed"
+
+
+async def test_the_servers_own_words_are_in_no_error(open_leg: OpenLeg, vllm: FakeVllm) -> None:
+    _, connection, sink = await opened(open_leg, vllm)
+    connection.send_event("error", error="cannot decode 'my secret words'", code="processing_error")
+    error = (await sink.until(ev.LegFailed)).error
+    assert "secret words" not in repr(error) + str(error) + error.message
+
+
+async def test_a_close_frame_is_answered(open_leg: OpenLeg, vllm: FakeVllm) -> None:
+    _, connection, sink = await opened(open_leg, vllm)
+    connection.close(1012)
+    await sink.until(ev.LegFailed)
+    await connection.until_lost()
+    assert connection.close_code is not None
+
+
+async def test_closing_a_leg_says_goodbye_and_ends_the_connection(open_leg: OpenLeg, vllm: FakeVllm) -> None:
+    leg, connection, sink = await opened(open_leg, vllm)
+    leg.close()
+    await connection.until_lost()
+    assert connection.close_code == 1000
+    assert sink.events == []
+
+
+async def test_a_closed_leg_reports_nothing_and_sends_nothing(open_leg: OpenLeg, vllm: FakeVllm) -> None:
+    leg, connection, sink = await opened(open_leg, vllm)
+    await connection.until_received(f"session.update {MODEL}")
+    leg.close()
+    leg.start_turn()
+    leg.send_audio(audio(0.1)[0])
+    leg.end_turn()
+    leg.close()
+    connection.send_event("transcription.delta", delta=" late")
+    await connection.until_lost()
+    assert connection.received == [f"session.update {MODEL}"]
+    assert sink.events == []
+
+
+async def test_a_leg_to_a_server_that_does_not_read_can_be_closed(open_leg: OpenLeg, vllm: FakeVllm) -> None:
+    leg, connection, sink = await opened(open_leg, vllm)
+    connection.stop_reading()
+    leg.start_turn()
+    piece = encode_audio(pcm(10.0))
+    for _ in range(200):
+        if sink.of(ev.LegBlocked):
+            break
+        leg.send_audio(piece)
+    leg.close()
+    connection.read_again()
+    await connection.until_lost()
+
+
+# ---- the double itself: a test that trusts it has to know that it springs its traps
+
+
+async def test_the_double_springs_vllms_traps() -> None:
+    model = Voxtral(MODEL, lambda _turn, step: f" w{step}")
+    assert model.start() is not None, "a turn needs a model"
+    model.name_model(MODEL)
+    model.start()
+    model.append(pcm(0.5))
+    assert model.step() is None, "the first delta needs 562.5 ms"
+    model.append(pcm(0.0625))
+    assert model.step() is not None
+    model.end()
+    model.append(pcm(1.0))
+    model.start()
+    answers = []
+    while (answer := model.step()) is not None:
+        answers.append(answer)
+    assert len(answers) == 17 + 1
+    assert '"transcription.done"' in answers[-1]
+    assert model.start() is None
+    assert model.step() is None, "the audio between the end and done is gone"
+    assert len(model.traps) == 3
+
+
+async def test_the_doubles_stray_end_poisons_the_next_turn() -> None:
+    model = Voxtral(MODEL, lambda _turn, step: f" w{step}")
+    model.name_model(MODEL)
+    model.end()
+    model.start()
+    model.append(pcm(1.0))
+    answer = model.step()
+    assert answer is not None
+    assert '"text":""' in answer
