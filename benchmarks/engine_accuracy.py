@@ -32,13 +32,14 @@ LEAD_INS = (4_800, 6_577, 8_133, 5_689, 7_411)
 TAIL_SAMPLES = 19_200
 
 POLICIES = {
-    "2 agree": CommitPolicy(held_words=0, held_words_in_pause=0),
-    "2 agree, hold 1 / 0 in a pause": CommitPolicy(held_words=1, held_words_in_pause=0),
-    "2 agree, hold 1 / 1": CommitPolicy(held_words=1, held_words_in_pause=1),
-    "2 agree, hold 2 / 0": CommitPolicy(held_words=2, held_words_in_pause=0),
-    "2 agree, hold 2 / 1": CommitPolicy(held_words=2, held_words_in_pause=1),
-    "2 agree, hold 3 / 1": CommitPolicy(held_words=3, held_words_in_pause=1),
-    "3 agree, hold 1 / 1": CommitPolicy(agreements=3, held_words=1, held_words_in_pause=1),
+    "2 agree, hold 1, or 0 in a pause": CommitPolicy(2, 1, 0, doubt_below=0),
+    "2 agree, hold 2 / 0": CommitPolicy(2, 2, 0, doubt_below=0),
+    "2 agree, hold 2 / 1": CommitPolicy(2, 2, 1, doubt_below=0),
+    "3 agree, hold 1 / 1": CommitPolicy(3, 1, 1, doubt_below=0),
+    "2 agree, hold 1 / 0, 4 below 0.7": CommitPolicy(2, 1, 0, 0.7, 4),
+    "2 agree, hold 1 / 0, 5 below 0.7": CommitPolicy(2, 1, 0, 0.7, 5),
+    "2 agree, hold 1 / 0, 4 below 0.8": CommitPolicy(2, 1, 0, 0.8, 4),
+    "2 agree, hold 1 / 0, 5 below 0.9": CommitPolicy(2, 1, 0, 0.9, 5),
 }
 
 _UNITS = (

@@ -89,6 +89,15 @@ def test_a_small_window_is_not_overfilled(clock: Clock) -> None:
     assert len(screen_of(console, display).splitlines()) <= 8
 
 
+def test_a_narrow_window_shows_less(clock: Clock) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=44, color_system=None)
+    display = LiveDisplay(console, "some.wav", Recording(10.0), clock)
+    display.audio_sent(2.0)
+    display.text_received(" Hello")
+    assert "2.0 / 10.0 s" in screen_of(console, display)
+    assert "first words" not in screen_of(console, display)
+
+
 def test_the_screen_is_drawn_no_more_often_than_a_step(console: Console, display: LiveDisplay, clock: Clock) -> None:
     with display:
         for _ in range(100):

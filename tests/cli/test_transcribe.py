@@ -337,11 +337,19 @@ async def test_the_program_reads_standard_input_and_writes_text_alone(server: tu
     assert process.returncode == 0
 
 
-async def test_the_program_at_the_pace_of_speech_takes_as_long(server: tuple[ScriptedVllm, str], folder: Path) -> None:
-    process = await command("--url", server[1], "--pace", "real", "--json", str(folder / "one.wav"))
-    output, errors = await bounded("the program ends", process.communicate())
-    assert errors == b""
-    assert json.loads(output)["elapsed_s"] >= 0.99
+async def test_at_the_pace_of_speech_every_piece_is_awaited(
+    server: tuple[ScriptedVllm, str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached: list[float] = []
+
+    class Pace:
+        async def reach(self, audio_s: float) -> None:
+            reached.append(audio_s)
+
+    monkeypatch.setattr(transcribing, "RealTimePace", Pace)
+    assert await transcribed(job(server[1], folder / "one.wav", is_paced=True)) == 0
+    assert reached[:2] == [0.08, 0.16]
+    assert reached[-1] == 1.0
 
 
 async def test_ctrl_c_ends_the_program_without_a_traceback() -> None:

@@ -1,4 +1,4 @@
-from parley.client.failure import SessionFailed, SourceError
+from parley.client.failure import SessionFailed, SourceError, vllm_failure
 from parley.core.errors import Fault, ParleyError, Retry
 
 
@@ -9,9 +9,15 @@ def test_a_parley_error_becomes_a_failure_with_all_its_data() -> None:
     assert "Soon." in failure.message
 
 
-def test_the_text_of_a_failure_leaves_the_servers_words_out() -> None:
-    failure = SessionFailed("x", "private words", fault=Fault.UPSTREAM, retry=Retry.NEVER)
-    assert str(failure) == "x (fault: upstream, retry: never)"
+def test_the_text_of_a_failure_says_what_to_do() -> None:
+    failure = SessionFailed("x", "Do this.", fault=Fault.SERVER, retry=Retry.NEVER)
+    assert str(failure) == "x: Do this."
+
+
+def test_a_model_servers_own_words_stay_out_of_a_failures_text() -> None:
+    failure = vllm_failure("processing_error", "private words")
+    assert failure.message == "private words"
+    assert str(failure) == "processing_error (fault: upstream)"
 
 
 def test_a_sources_error_says_all_in_its_text() -> None:

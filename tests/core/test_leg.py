@@ -80,6 +80,14 @@ def test_audio_for_a_leg_that_had_caught_up_gives_it_time_from_then() -> None:
     assert leg.progress_at == 2.0
 
 
+def test_what_was_consumed_does_not_count_as_lag_when_more_audio_comes() -> None:
+    leg = started()
+    leg.sent(SECOND + 8 * FRAME, SECOND, 1.0)
+    leg.moved(1.0)
+    leg.sent(SECOND, SECOND, 2.0)
+    assert leg.progress_at == 2.0
+
+
 def test_audio_for_a_leg_that_lags_gives_it_no_more_time() -> None:
     leg = started()
     leg.sent(SECOND + 1, SECOND, 1.0)

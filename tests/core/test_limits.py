@@ -17,8 +17,9 @@ def test_held_audio_may_take_twice_the_memory_of_its_base64() -> None:
     assert limits.held_bytes_max == 48_000 * 2 * 4 // 3 * 2 == int(48_000 * BYTES_PER_SAMPLE * 2)
 
 
-def test_no_pace_window_is_no_pacing() -> None:
-    assert SessionLimits(pace_window_s=0).pace_window_samples == 0
+def test_without_pacing_the_window_is_more_than_any_turn_is_long() -> None:
+    # A turn of a year.
+    assert SessionLimits(pace_window_s=0).pace_window_samples > 365 * 24 * 3_600 * 16_000
 
 
 @pytest.mark.parametrize("field", [field for field in fields(SessionLimits) if field.type is not bool])

@@ -32,7 +32,7 @@ def test_a_word_that_changed_starts_counting_again() -> None:
 
 
 def test_the_last_words_are_held_until_others_follow() -> None:
-    agreement = Agreement(CommitPolicy(agreements=2, held_words=2))
+    agreement = Agreement(CommitPolicy(agreements=2, held_words=2, held_words_in_pause=1))
     agreement.observe(said("a b c d"))
     assert agreement.observe(said("a b c d")) == 2
 

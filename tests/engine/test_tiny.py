@@ -9,11 +9,14 @@ import pytest
 
 from parley.engine.clock import deltas_of_turn
 from parley.engine.detector import HOP_SAMPLES, SileroModel
+from parley.engine.options import EngineOptions
 from parley.engine.recognizer import Recognition, TinyRecognizer, without_loop
 from parley.engine.tiny import TinyEngine
 from parley.engine.transcriber import transcribe
 from parley.engine.vocabulary import Vocabulary
 from parley.engine.weights import VOCABULARY, Weights, load_weights
+
+from .talk import connected, serving
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +149,12 @@ def test_a_loop_is_not_cut_into_what_was_told() -> None:
 
 def recognition(tokens: list[int]) -> Recognition:
     return Recognition(tokens, [token / 10 for token in tokens])
+
+
+async def test_the_server_says_what_the_engine_says(engine: TinyEngine, speech: bytes) -> None:
+    options = EngineOptions(port=0, engine="tiny-en", model_name="tiny-en", decode_threads=1)
+    async with serving(options) as address, connected(address, greet=False) as client:
+        await client.event()
+        await client.name_model("tiny-en")
+        turn = await client.say(speech[:96_000])
+    assert turn.deltas == transcribe(engine.open(), speech[:96_000])

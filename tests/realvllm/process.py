@@ -94,7 +94,7 @@ def is_alive(member: Member) -> bool:
 
 
 def wait_gone(members: set[Member], timeout_s: float = _STOP_TIMEOUT_S) -> set[Member]:
-    """Wait for processes that are not our children to exit; returns those that did not."""
+    """Wait for processes to exit, though they be no children of ours; returns those that did not."""
     assert sys.platform == "linux"
     deadline = time.monotonic() + timeout_s
     for member in members:
@@ -180,8 +180,8 @@ class Server:
         [member] = [one for one in self.members() if name in Path(f"/proc/{one.pid}/comm").read_text()]
         _kill(member)
 
-    def end(self) -> set[Member]:
-        """SIGTERM, then SIGKILL to whatever is left. Returns what outlived the first process, all of it ended."""
+    def end(self) -> None:
+        """SIGTERM, then SIGKILL to whatever is left."""
         self.members()
         self._process.terminate()
         try:
@@ -189,13 +189,9 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(_STOP_TIMEOUT_S)
-        left = {member for member in self._members if is_alive(member)}
-        # A moment's grace, because children of the first process see its end only after us.
-        outlived = wait_gone(left, timeout_s=5.0)
-        for member in outlived:
+        for member in self._members:
             _kill(member)
-        assert not wait_gone(outlived), "a process cannot be killed"
-        return outlived
+        assert not wait_gone(self._members), "a process cannot be killed"
 
 
 def _kill(member: Member) -> None:

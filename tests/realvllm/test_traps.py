@@ -164,8 +164,8 @@ async def test_the_gateway_has_room_again_when_a_session_has_ended(small_gateway
 
 
 PUSHED = quiet(0.4) + (loud(1.6) + quiet(0.8)) * 8 + quiet(0.4)
-"""20 s, more than the gateway is to hold in vLLM's queue at a time."""
-LAG_LIMIT_S = 10.0
+"""20 s, where the gateway is to keep 3 s in vLLM's queue at a time."""
+LAG_LIMIT_S = 5.0
 
 
 @pytest.fixture

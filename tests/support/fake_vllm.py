@@ -8,14 +8,12 @@ orders at any moment: say nothing, read nothing, close, break off, send what no 
 import asyncio
 import base64
 import json
-import socket
-import struct
 from collections import Counter
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self, cast
 
-from websockets.frames import Frame, Opcode
+from websockets.frames import Close, Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -177,7 +175,9 @@ class FakeConnection(asyncio.Protocol):
         self._transport.resume_reading()
 
     def send(self, message: str | bytes) -> None:
-        """Anything at all, as one text frame; bytes need not be UTF-8."""
+        """Anything at all, as one text frame; bytes need not be UTF-8. Nothing when the client has said goodbye."""
+        if self._protocol.state is not State.OPEN:
+            return
         self._protocol.send_text(message if isinstance(message, bytes) else message.encode())
         self._flush()
 
@@ -216,13 +216,6 @@ class FakeConnection(asyncio.Protocol):
         """Break off without a close frame, as a process that dies."""
         if self._transport is not None:
             self._transport.abort()
-
-    def reset(self) -> None:
-        """Break off so that the peer's kernel is told to forget the connection, as when the machine restarts."""
-        assert self._transport is not None
-        connection = self._transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._transport.abort()
 
     def greet(self) -> None:
         self.send_event("session.created", id="sess-of-the-double", created=1)
@@ -270,8 +263,6 @@ class FakeConnection(asyncio.Protocol):
                 self._transport.write(data)
             else:
                 self._transport.close()
-        if self._protocol.state is State.CLOSED or self._protocol.close_expected():
-            self._transport.close()
 
     def _answer(self, request: Request) -> None:
         server, path = self._server, request.path.partition("?")[0]
@@ -325,7 +316,7 @@ class FakeConnection(asyncio.Protocol):
             case Opcode.PONG:
                 self.pongs.append(bytes(frame.data))
             case Opcode.CLOSE:
-                self.close_code = self._protocol.close_code
+                self.close_code = Close.parse(bytes(frame.data)).code
 
     def _take_message(self, message: bytes) -> None:
         event = json.loads(message)

@@ -14,12 +14,12 @@ class LogWatch(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
         self.records: list[logging.LogRecord] = []
-        self._expects_errors = False
+        self._expected_from: tuple[str, ...] = ()
         self._levels: dict[str, int] = {}
 
-    def expect_errors(self) -> None:
-        """The test provokes a failure that has to be logged."""
-        self._expects_errors = True
+    def expect_errors(self, *loggers: str) -> None:
+        """The test provokes a failure that these loggers, or those below them, have to report."""
+        self._expected_from = loggers
 
     def include_libraries(self) -> None:
         """Keep what the libraries say at DEBUG as well."""
@@ -45,10 +45,15 @@ class LogWatch(logging.Handler):
 
     def check(self) -> None:
         """Fails when there is an error or a traceback that nobody expected."""
-        if self._expects_errors:
-            return
-        bad = [record for record in self.records if record.levelno >= logging.ERROR or record.exc_info]
-        assert not bad, [f"{record.levelname} {record.name}: {record.getMessage()}" for record in bad]
+        bad = [
+            record
+            for record in self.records
+            if (record.levelno >= logging.ERROR or record.exc_info) and not record.name.startswith(self._expected_from)
+        ]
+        assert not bad, [
+            f"{record.levelname} {record.name}: {record.getMessage()} {record.exc_info and record.exc_info[1]!r}"
+            for record in bad
+        ]
 
     def __enter__(self) -> Self:
         root = logging.getLogger()

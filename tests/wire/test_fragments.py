@@ -26,7 +26,7 @@ def test_the_last_fragment_completes_the_message_of_the_first_ones_kind(is_binar
 
 
 def test_nothing_of_a_message_is_left_for_the_next_one() -> None:
-    buffer = FragmentBuffer(400)
+    buffer = FragmentBuffer(2 * (100 + OVERHEAD))
     for _ in range(20):
         buffer.begin(b"a" * 100, is_binary=True)
         assert buffer.append(b"b" * 100, is_last=True) == (b"a" * 100 + b"b" * 100, True)

@@ -120,8 +120,8 @@ class Demonstration:
 
     def _conclude(self, recording: Recording, transcript: Transcript) -> int:
         shown = Text(transcript.text.strip() or "(no words)", style="bold")
-        self._console.print(Padding(shown, (1, 2)), width=min(self._console.width, TEXT_COLUMNS))
-        self._console.print(Padding(_measures(recording, transcript), (0, 2)))
+        self._console.print(Padding(shown, (1, 2), expand=False), width=min(self._console.width, TEXT_COLUMNS))
+        self._console.print(Padding(_measures(recording, transcript), (0, 2), expand=False))
         if recording.words is not None:
             rate = word_error_rate(recording.words, transcript.text)
             if rate > WORD_ERROR_RATE_MAX:
@@ -130,11 +130,13 @@ class Demonstration:
                     "A computer that is too slow or too busy for live speech can do that: try again, or see "
                     "`parley version` for what to report."
                 )
-        self._console.print(Padding(_next_steps(), (1, 2)))
+        self._console.print(Padding(_next_steps(), (1, 2), expand=False))
         return 0
 
     def _heading(self) -> None:
-        self._console.print(Padding(Text("Parley: live speech to text, end to end", style="bold"), (1, 2)))
+        self._console.print(
+            Padding(Text("Parley: live speech to text, end to end", style="bold"), (1, 2), expand=False)
+        )
 
     def _step(self, text: str) -> None:
         self._console.print(Text.assemble("  ", ("✓ ", "green"), text))
@@ -199,7 +201,8 @@ def _next_steps() -> Table:
     table.add_row(Text("Next", style="bold"))
     table.add_row("a recording of yours", f"{program} demo FILE.wav")
     table.add_row("a server that stays", f"{program} serve")
-    table.add_row("then, beside it", f"{program} transcribe FILE.wav   or   {program} transcribe --mic")
+    table.add_row("then, beside it", f"{program} transcribe FILE.wav")
+    table.add_row("or, as you speak", f"{program} transcribe --mic")
     return table
 
 

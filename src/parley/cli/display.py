@@ -22,6 +22,7 @@ REFRESH_INTERVAL_S = 0.08
 TEXT_MAX_LINES = 8
 TEXT_MAX_COLUMNS = 96
 BAR_MAX_COLUMNS = 40
+BAR_MIN_COLUMNS = 8
 TEXT_MAX_CHARACTERS = 4_096
 """Characters kept for drawing; more than any terminal shows in `TEXT_MAX_LINES`."""
 
@@ -111,11 +112,13 @@ class LiveDisplay:
         whole_s = self._source.duration_s
         done = Text(f"{self._sent_s:5.1f} s" if whole_s is None else f"{self._sent_s:5.1f} / {whole_s:.1f} s")
         first = "" if self._first_text_s is None else f" first words after {self._first_text_s:.1f} s"
-        room = self._console.width - cell_len(self._name) - len(done) - len(first) - 8
+        room = self._console.width - cell_len(self._name) - len(done) - 8
+        first = first if room - len(first) >= BAR_MIN_COLUMNS else ""
+        room -= len(first)
         bar = ProgressBar(
             total=whole_s,
             completed=self._sent_s,
-            width=max(8, min(BAR_MAX_COLUMNS, room)),
+            width=max(BAR_MIN_COLUMNS, min(BAR_MAX_COLUMNS, room)),
             pulse=whole_s is None,
             style="grey30",
             complete_style="cyan",

@@ -1,8 +1,5 @@
 """`parley engine`: the embedded speech engine by itself, until SIGTERM or Ctrl-C."""
 
-import errno
-import os
-import socket
 import sys
 from pathlib import Path
 from typing import get_args
@@ -13,6 +10,7 @@ from parley.cli.failure import NotStarted
 from parley.cli.loop import run_loop
 from parley.engine.options import EngineName, EngineOptions
 from parley.server.settings import LogFormat, LogLevel
+from parley.server.start import cannot_listen
 
 _DEFAULTS = EngineOptions()
 
@@ -98,15 +96,7 @@ def command(
     except WeightsError as error:
         raise NotStarted(f"engine-not-loaded: {error}") from None
     except OSError as error:
-        raise NotStarted(_cannot_listen(host, port, error)) from None
-
-
-def _cannot_listen(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"port-in-use: Port {port} of {host} is in use. Stop what uses it, or choose another with --port."
-    # A resolver's errors have numbers of their own.
-    reason = error.strerror if isinstance(error, socket.gaierror) or not error.errno else os.strerror(error.errno)
-    return f"address-unusable: {host}:{port} can't be listened on: {reason}. Choose others with --host, --port."
+        raise NotStarted(str(cannot_listen(host, port, error))) from None
 
 
 def _greet(host: str, port: int) -> None:

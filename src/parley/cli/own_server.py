@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Self
 
+SERVE_OPTIONS = ("--engine", "tiny-en", "--log-format", "text")
+
 LOG_TAIL_MAX_LINES = 15
 LOG_TAIL_MAX_BYTES = 8_192
 
@@ -40,7 +42,7 @@ class OwnServer:
     """`parley serve` on loopback with the embedded engine. Entering starts it, leaving stops it."""
 
     def __init__(self, command: Sequence[str] | None = None, limits: OwnServerLimits | None = None) -> None:
-        self._command = command or (sys.executable, "-m", "parley", "serve", "--engine", "tiny-en")
+        self._command = command or (sys.executable, "-m", "parley", "serve", *SERVE_OPTIONS)
         self._limits = limits or OwnServerLimits()
         self._process: asyncio.subprocess.Process | None = None
         self._log: IO[bytes] | None = None

@@ -24,7 +24,8 @@ def command(**options: Any) -> None:
     settings = load_settings(**options).settings
     # The server's modules are loaded only now: wrong settings are reported in a moment.
     from parley.observe.log import configure, guard
-    from parley.server.app import StartError, serve
+    from parley.server.app import serve
+    from parley.server.start import StartError
 
     configure(settings.log.level, settings.log.format)
     guard()

@@ -8,11 +8,19 @@ class SessionFailed(Exception):  # noqa: N818 (it is also an event of the sessio
 
     `code` is one of Parley's where the server is Parley, the model server's own otherwise (`model_not_found`), or one
     of the client's: `connect-failed`, `connect-refused`, `connection-lost`. `message` is for the person in front of
-    the screen: it may be the model server's own text, so it stays out of `str()`, which ends up in logs.
+    the screen. Where it is a model server's own text it may quote what was said, and stays out of `str()`, which ends
+    up in logs.
     """
 
     def __init__(
-        self, code: str, message: str, *, fault: Fault, retry: Retry, retry_after_s: float | None = None
+        self,
+        code: str,
+        message: str,
+        *,
+        fault: Fault,
+        retry: Retry,
+        retry_after_s: float | None = None,
+        is_foreign_text: bool = False,
     ) -> None:
         super().__init__(code)
         self.code = code
@@ -20,6 +28,7 @@ class SessionFailed(Exception):  # noqa: N818 (it is also an event of the sessio
         self.fault = fault
         self.retry = retry
         self.retry_after_s = retry_after_s
+        self._is_foreign_text = is_foreign_text
 
     @classmethod
     def of(cls, error: ParleyError) -> "SessionFailed":
@@ -33,7 +42,7 @@ class SessionFailed(Exception):  # noqa: N818 (it is also an event of the sessio
         return self.retry is not Retry.SAME_SESSION
 
     def __str__(self) -> str:
-        return f"{self.code} (fault: {self.fault}, retry: {self.retry})"
+        return f"{self.code} (fault: {self.fault})" if self._is_foreign_text else f"{self.code}: {self.message}"
 
 
 class SourceError(Exception):
@@ -50,4 +59,5 @@ def vllm_failure(code: str | None, message: str) -> SessionFailed:
     spec = next((row for row in ERRORS.values() if row.vllm_code == code), ERRORS["upstream-error"])
     if spec.fault is not Fault.CLIENT:
         spec = ERRORS["upstream-error"]
-    return SessionFailed(code or spec.code, message or spec.summary, fault=spec.fault, retry=spec.retry)
+    words = message or spec.summary
+    return SessionFailed(code or spec.code, words, fault=spec.fault, retry=spec.retry, is_foreign_text=True)

@@ -211,8 +211,7 @@ class FfmpegSource:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         process = self._process
-        if process is None:
-            return
+        assert process is not None
         asyncio.get_running_loop().remove_reader(self._descriptor(process.stderr))
         process.kill()
         with process:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from parley.core import events as ev
-from parley.core.content import SAMPLE_RATE, Text
+from parley.core.content import SAMPLE_RATE, Audio, Text
 from parley.core.effects import (
     CloseLeg,
     Effect,
@@ -84,22 +84,45 @@ class Session:
             return []
         return _HANDLERS[type(event)](self, event, now)
 
+    # ---- the common path
+
+    def take_audio(self, audio: Audio, now: float) -> bool:
+        """The common case of `AudioReceived`, for callers that do without event and effect.
+
+        True: the audio is accounted for and goes to the leg now. False: nothing has changed; handle the event.
+        """
+        leg = self._leg
+        if leg is None or leg.state is not LegState.RUNNING or leg.blocked:
+            return False
+        turn, lag = leg.turn, leg.sent_samples - leg.consumed_samples
+        assert turn is not None
+        # The turn's input is open, nothing waits before this piece, and the model keeps up.
+        if lag >= self._window_samples or turn.closed or turn.held:
+            return False
+        samples = audio.samples
+        turn.received_samples += samples
+        leg.sent_samples += samples
+        if lag <= _STALL_LAG_SAMPLES:
+            leg.progress_at = now
+        return True
+
+    def take_delta(self, leg_id: int, text: Text, now: float) -> bool | None:
+        """The common case of `DeltaReceived`, likewise: whether to send the text on, or None to handle the event."""
+        leg = self._leg
+        if leg is None or leg.id != leg_id or self._turns.held_samples or self._outbox.blocked:
+            return None
+        if leg.state is not LegState.RUNNING and leg.state is not LegState.FLUSHING:
+            return None
+        leg.moved(now)
+        return self._forwards(text)
+
     # ---- the client
 
     def _audio_received(self, event: ev.AudioReceived, now: float) -> list[Effect]:
-        audio, leg = event.audio, self._leg
-        # The common path: the open turn is running, nothing waits before this piece, and the model keeps up.
-        if leg is not None and leg.state is LegState.RUNNING:
-            turn = leg.turn
-            assert turn is not None
-            lag = leg.sent_samples - leg.consumed_samples
-            if lag < self._window_samples and not turn.closed and not turn.held and not leg.blocked:
-                samples = audio.samples
-                turn.received_samples += samples
-                leg.sent_samples += samples
-                if lag <= _STALL_LAG_SAMPLES:
-                    leg.progress_at = now
-                return [SendAudio(leg.id, audio)]
+        audio = event.audio
+        if self.take_audio(audio, now):
+            assert self._leg is not None
+            return [SendAudio(self._leg.id, audio)]
         turn = self._turns.open
         if turn is None:
             if len(self._turns) >= self._limits.held_turns_max:
@@ -179,24 +202,28 @@ class Session:
         return self._pump(now)
 
     def _delta_received(self, event: ev.DeltaReceived, now: float) -> list[Effect]:
-        leg = self._leg
-        if leg is None or leg.id != event.leg:
+        text = event.text
+        is_wanted = self.take_delta(event.leg, text, now)
+        if is_wanted is not None:
+            return [SendDelta(text)] if is_wanted else []
+        leg = self._live(event.leg)
+        if leg is None:
             return []
         if leg.state is not LegState.RUNNING and leg.state is not LegState.FLUSHING:
             return self._end(ParleyError("upstream-protocol", "It sent text while no turn was running."))
         leg.moved(now)
-        text = event.text
         effects: list[Effect] = []
-        if len(text.literal) > 2 or self._limits.forward_empty_deltas:
-            if self._outbox.blocked:
+        if self._forwards(text):
+            if not self._outbox.blocked:
+                effects.append(SendDelta(text))
+            else:
                 self._outbox.hold(text)
                 if self._outbox.is_full:
                     return self._end(ParleyError("slow-client"))
-            else:
-                effects.append(SendDelta(text))
-        if self._turns.held_samples:
-            effects += self._pump(now)
-        return effects
+        return effects + self._pump(now)
+
+    def _forwards(self, text: Text) -> bool:
+        return len(text.literal) > 2 or self._limits.forward_empty_deltas
 
     def _turn_transcribed(self, event: ev.TurnTranscribed, now: float) -> list[Effect]:
         leg = self._live(event.leg)

@@ -18,10 +18,10 @@ class CommitPolicy:
     """
 
     agreements: int = 2
-    held_words: int = 2
-    held_words_in_pause: int = 1
-    doubt_below: float = 0.0
-    doubtful_agreements: int = 5
+    held_words: int = 1
+    held_words_in_pause: int = 0
+    doubt_below: float = 0.7
+    doubtful_agreements: int = 4
 
 
 @dataclass(frozen=True, slots=True)

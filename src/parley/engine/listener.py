@@ -32,7 +32,7 @@ class ListenerSettings:
     interval_s: float = 0.32
     interval_share: float = 0.04
     early_s: float = 0.192
-    pause_s: float = 0.8
+    pause_s: float = 1.2
     long_s: float = 5.0
     long_pause_s: float = 0.48
     very_long_s: float = 8.0

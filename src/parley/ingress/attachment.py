@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from parley.core.content import Text
+from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
 from parley.core.events import Event
 from parley.core.usage import Usage
@@ -47,6 +47,9 @@ class SessionPort(Protocol):
 
     def receive(self, event: Event) -> None:
         """Hand over what the client did. Never waits, never raises."""
+
+    def receive_audio(self, audio: Audio) -> None:
+        """The same as `receive(AudioReceived(audio))`, for the event that outnumbers all others."""
 
 
 class SessionHost(Protocol):

@@ -15,8 +15,8 @@ _log = logging.getLogger("parley.ingress")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def http_application(host: SessionHost, *, body_max_bytes: int) -> web.Application:
-    """All plain HTTP routes of the gateway's port."""
+def http_application(host: SessionHost, *, body_max_bytes: int, stall_timeout_s: float = 60.0) -> web.Application:
+    """All plain HTTP routes of the gateway's port. A client that stops half-way is given up after `stall_timeout_s`."""
 
     async def ping(_request: web.Request) -> web.StreamResponse:
         """Ready for a session or not; SageMaker waits 2 s for this, so it is answered from memory."""
@@ -56,14 +56,15 @@ def http_application(host: SessionHost, *, body_max_bytes: int) -> web.Applicati
         except web.HTTPException:
             raise
         except ConnectionError:
-            raise
+            # The client is gone: this reaches nobody, and aiohttp would log the exception as an error of ours.
+            return web.Response()
         except Exception as error:
             # The exception's text may hold content: its type and the traceback's places are what is logged.
             _log.exception("a request failed: %s", type(error).__name__)
             return error_response(ParleyError("internal-error"))
 
     application = web.Application(middlewares=[explain], client_max_size=body_max_bytes)
-    invocations = Invocations(host, body_max_bytes)
+    invocations = Invocations(host, body_max_bytes, stall_timeout_s)
     application.add_routes(
         [
             web.get("/ping", ping),

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import deque
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -90,11 +91,16 @@ class BodyAttachment:
 
 
 class Invocations:
-    """The handler of `POST /invocations`."""
+    """The handler of `POST /invocations`.
 
-    def __init__(self, host: SessionHost, body_max_bytes: int) -> None:
+    A client that sends nothing of its body for `stall_timeout_s`, or reads nothing of its answer, is given up: it would
+    hold its place among the sessions for ever.
+    """
+
+    def __init__(self, host: SessionHost, body_max_bytes: int, stall_timeout_s: float) -> None:
         self._host = host
         self._body_max_bytes = body_max_bytes
+        self._stall_timeout_s = stall_timeout_s
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Transcribe the body. JSON, or server-sent events when the request accepts them."""
@@ -113,7 +119,7 @@ class Invocations:
         feeding = asyncio.create_task(self._feed(request, decoder, attachment, port))
         try:
             if wants_stream:
-                return await _stream(request, attachment)
+                return await _stream(request, attachment, self._stall_timeout_s)
             return await _collect(attachment, feeding)
         finally:
             feeding.cancel()
@@ -126,7 +132,7 @@ class Invocations:
         """Pass the body on as audio, as fast as the session takes it; returns the samples passed on."""
         size = samples = 0
         try:
-            async for chunk in request.content.iter_any():
+            async for chunk in self._chunks(request):
                 size += len(chunk)
                 if size > self._body_max_bytes:
                     raise ParleyError("message-too-large", f"The body may be {self._body_max_bytes} bytes long.")
@@ -138,6 +144,18 @@ class Invocations:
             return samples
         port.receive(ev.TurnEnded())
         return samples
+
+    async def _chunks(self, request: web.Request) -> AsyncIterator[bytes]:
+        chunks = request.content.iter_any()
+        while True:
+            try:
+                async with asyncio.timeout(self._stall_timeout_s):
+                    chunk = await anext(chunks, b"")
+            except TimeoutError:
+                raise ParleyError("bad-request", f"The body stopped for {self._stall_timeout_s:g} s.") from None
+            if not chunk:
+                return
+            yield chunk
 
     @staticmethod
     async def _send(pcm: bytes, attachment: BodyAttachment, port: SessionPort) -> int:
@@ -160,7 +178,16 @@ async def _collect(attachment: BodyAttachment, feeding: asyncio.Task[int]) -> we
             return json_response({**body, "usage": _counts(usage)})
 
 
-async def _stream(request: web.Request, attachment: BodyAttachment) -> web.StreamResponse:
+async def _stream(request: web.Request, attachment: BodyAttachment, stall_timeout_s: float) -> web.StreamResponse:
+    async def write(event: str, data: bytes) -> None:
+        try:
+            async with asyncio.timeout(stall_timeout_s):
+                await response.write(b"event: %b\ndata: %b\n\n" % (event.encode(), data))
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError from None
+
     response = web.StreamResponse(headers={"Content-Type": _EVENT_STREAM, "Cache-Control": "no-store"})
     first = await attachment.next()
     if isinstance(first, ParleyError):
@@ -170,19 +197,15 @@ async def _stream(request: web.Request, attachment: BodyAttachment) -> web.Strea
     result: Text | tuple[Text, Usage] | ParleyError = first
     while True:
         if isinstance(result, Text):
-            await response.write(_sse("transcription.delta", vllm.encode_delta(result)))
+            await write("transcription.delta", vllm.encode_delta(result))
         else:
             if isinstance(result, ParleyError):
-                await response.write(_sse("error", vllm.encode_failure(result)))
+                await write("error", vllm.encode_failure(result))
             else:
-                await response.write(_sse("transcription.done", vllm.encode_done(*result)))
+                await write("transcription.done", vllm.encode_done(*result))
             await response.write_eof()
             return response
         result = await attachment.next()
-
-
-def _sse(event: str, data: bytes) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (event.encode(), data)
 
 
 def _counts(usage: Usage) -> dict[str, int]:

@@ -21,7 +21,7 @@ from picows import (
 )
 
 from parley.core import events as ev
-from parley.core.content import Text
+from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
 from parley.core.usage import Usage
 from parley.ingress.attachment import SessionHost, SessionPort
@@ -76,6 +76,7 @@ class WebSocketAttachment(WSListener):
         self._transport: WSTransport | None = None
         self._port: SessionPort | None = None
         self._cut: asyncio.TimerHandle | None = None
+        self._is_paused = False
 
     # ---- from the connection
 
@@ -110,6 +111,13 @@ class WebSocketAttachment(WSListener):
         if self._port is not None:
             self._port.receive(ev.ClientClosed())
 
+    def send_user_specific_ping(self, transport: WSTransport) -> None:
+        """Ask a silent peer whether it is there; not one that is paused, whose answer would not be read."""
+        if self._is_paused:
+            asyncio.get_running_loop().call_soon(transport.notify_user_specific_pong_received)
+        else:
+            transport.send_ping()
+
     def pause_writing(self) -> None:
         """The peer does not read."""
         if self._port is not None:
@@ -122,12 +130,15 @@ class WebSocketAttachment(WSListener):
 
     def _take(self, port: SessionPort, message: bytes) -> None:
         try:
-            events = self._dialect.receive(message)
+            received = self._dialect.receive(message)
         except ParleyError as error:
             port.receive(ev.InputRejected(error))
             return
-        for event in events:
-            port.receive(event)
+        if isinstance(received, Audio):
+            port.receive_audio(received)
+        else:
+            for event in received:
+                port.receive(event)
 
     def _other_frame(self, port: SessionPort, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
@@ -136,6 +147,8 @@ class WebSocketAttachment(WSListener):
                 # A close frame without a code may not be echoed with one made up (RFC 6455 section 7.4.1).
                 code = frame.get_close_code()
                 transport.send_close(WSCloseCode.OK if code == WSCloseCode.NO_INFO else code)
+            # Not only when the connection is gone: a peer that reads no answer could put that off.
+            port.receive(ev.ClientClosed())
             transport.disconnect()
             return
         if kind not in (_TEXT, _BINARY, _CONTINUATION):
@@ -186,11 +199,14 @@ class WebSocketAttachment(WSListener):
 
     def pause_input(self) -> None:
         """Stop reading."""
+        self._is_paused = True
         if self._transport is not None and not self._transport.is_disconnected:
             self._transport.underlying_transport.pause_reading()
+            self._transport.notify_user_specific_pong_received()
 
     def resume_input(self) -> None:
         """Read again."""
+        self._is_paused = False
         if self._transport is not None and not self._transport.is_disconnected:
             self._transport.underlying_transport.resume_reading()
 
@@ -204,8 +220,9 @@ class WebSocketAttachment(WSListener):
             transport.send_close(WSCloseCode(error.spec.ws_close), error.code.encode())
         # A paused connection would never read the peer's answer.
         self.resume_input()
-        loop = asyncio.get_running_loop()
-        self._cut = loop.call_later(self._limits.close_timeout_s, transport.disconnect, False)
+        if self._cut is None:
+            loop = asyncio.get_running_loop()
+            self._cut = loop.call_later(self._limits.close_timeout_s, transport.disconnect, False)
 
     def cut(self) -> None:
         """Drop the connection at once."""

@@ -2,12 +2,9 @@
 
 import asyncio
 import contextlib
-import errno
 import logging
-import os
 import random
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from parley.ingress.websocket import SocketLimits, Upgrades
 from parley.server.host import Host
 from parley.server.launch import model_server_child, sessions_max, upstream_url
 from parley.server.settings import Settings
+from parley.server.start import StartError, cannot_listen
 from parley.upstream.child import ChildState, LaunchError
 from parley.upstream.health import HealthOptions, UpstreamHealth
 from parley.upstream.vllm import VllmOptions, VllmUpstream
@@ -26,10 +24,6 @@ from parley.upstream.vllm import VllmOptions, VllmUpstream
 _log = logging.getLogger("parley.server")
 
 ReadyCallback = Callable[[str, int], None]
-
-
-class StartError(Exception):
-    """The gateway could not start; the text says why and what to do."""
 
 
 async def serve(settings: Settings, on_ready: ReadyCallback | None = None) -> None:
@@ -52,7 +46,9 @@ async def serve(settings: Settings, on_ready: ReadyCallback | None = None) -> No
                         await gateway.stop(again)
                 finally:
                     await gateway.close()
-    except* (StartError, LaunchError) as group:
+    except* StartError as group:
+        raise StartError(str(group.exceptions[0])) from None
+    except* LaunchError as group:
         raise StartError(str(group.exceptions[0])) from None
 
 
@@ -108,7 +104,7 @@ class Gateway:
         try:
             self._bound_port = await self._port.start(server.host, server.port)
         except OSError as error:
-            raise StartError(_cannot_listen(error, server.host, server.port)) from None
+            raise cannot_listen(server.host, server.port, error) from None
         _log.info("listening on %s:%d", server.host, self._bound_port)
         self._background.append(self._tasks.create_task(self._health.run()))
         if self._child is not None:
@@ -162,23 +158,13 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def _cannot_listen(error: OSError, host: str, port: int) -> str:
-    """Why the address can't be listened on, and what to do."""
-    if isinstance(error, socket.gaierror):
-        return f"{host} is not an address of this machine; give one with --host."
-    if error.errno == errno.EADDRINUSE:
-        return f"Port {port} of {host} is in use; stop what uses it, or choose another with --port."
-    reason = os.strerror(error.errno) if error.errno else type(error).__name__
-    return f"{host}:{port} can't be listened on: {reason}."
-
-
 def _read_key(path: str) -> str | None:
     if not path:
         return None
     try:
         return Path(path).read_text().strip()
     except OSError as error:
-        raise StartError(f"upstream.api_key_file can't be read: {error.strerror}.") from None
+        raise StartError(f"key-unreadable: upstream.api_key_file can't be read: {error.strerror}.") from None
 
 
 def _session_limits(settings: Settings) -> SessionLimits:

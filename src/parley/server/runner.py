@@ -12,6 +12,7 @@ from typing import Any
 
 from parley.core import effects as ef
 from parley.core import events as ev
+from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
 from parley.core.session import Session
 from parley.ingress.attachment import Attachment
@@ -21,8 +22,6 @@ _log = logging.getLogger("parley.session")
 
 # They only ever move a deadline later; a timer that fires early finds nothing due and is set anew.
 _DEADLINE_KEEPING = (ev.AudioReceived, ev.DeltaReceived)
-_SendAudio = ef.SendAudio
-_SendDelta = ef.SendDelta
 
 
 class SessionRunner:
@@ -73,6 +72,30 @@ class SessionRunner:
         self._perform(self._session.open(self._clock()))
         self._set_timer()
 
+    def receive_audio(self, audio: Audio) -> None:
+        """Hand audio over: the common path does without event and effect."""
+        leg = self._leg
+        try:
+            if leg is not None and not self._busy and self._session.take_audio(audio, self._clock()):
+                leg.send_audio(audio)
+                return
+        except Exception as error:
+            self._broke(error)
+        self.receive(ev.AudioReceived(audio))
+
+    def receive_delta(self, leg_id: int, text: Text) -> None:
+        """Hand a delta over, likewise."""
+        is_wanted = None
+        try:
+            if not self._busy:
+                is_wanted = self._session.take_delta(leg_id, text, self._clock())
+            if is_wanted:
+                self._attachment.send_delta(text)
+        except Exception as error:
+            self._broke(error)
+        if is_wanted is None:
+            self.receive(ev.DeltaReceived(leg_id, text))
+
     def receive(self, event: ev.Event) -> None:
         """Hand an event to the session and do what it says. What happens meanwhile is handed over right after."""
         if self._busy:
@@ -80,15 +103,11 @@ class SessionRunner:
             return
         self._busy = True
         try:
-            effects = self._session.handle(event, self._clock())
-            if effects:
-                self._perform(effects)
+            self._perform(self._session.handle(event, self._clock()))
             while self._pending:
                 self._perform(self._session.handle(self._pending.popleft(), self._clock()))
         except Exception as error:
-            # A bug of ours: this session ends and says so, the others go on.
-            _log.exception("session %s failed: %s", self.session_id, type(error).__name__)
-            self._fail(ParleyError("internal-error"))
+            self._broke(error)
         finally:
             self._busy = False
         if type(event) not in _DEADLINE_KEEPING:
@@ -96,15 +115,7 @@ class SessionRunner:
 
     def _perform(self, effects: list[ef.Effect]) -> None:
         for effect in effects:
-            kind = type(effect)
-            # The two that make up nearly all traffic, told apart first.
-            if kind is _SendAudio:
-                if self._leg is not None:
-                    self._leg.send_audio(effect.audio)  # type: ignore[union-attr]
-            elif kind is _SendDelta:
-                self._attachment.send_delta(effect.text)  # type: ignore[union-attr]
-            else:
-                _PERFORM[kind](self, effect)
+            _PERFORM[type(effect)](self, effect)
 
     # ---- time
 
@@ -125,6 +136,13 @@ class SessionRunner:
 
     # ---- what goes out
 
+    def _send_audio(self, effect: ef.SendAudio) -> None:
+        if self._leg is not None:
+            self._leg.send_audio(effect.audio)
+
+    def _send_delta(self, effect: ef.SendDelta) -> None:
+        self._attachment.send_delta(effect.text)
+
     def _start_turn(self, _effect: ef.StartTurn) -> None:
         if self._leg is not None:
             self._leg.start_turn()
@@ -138,7 +156,7 @@ class SessionRunner:
 
     async def _connect(self, leg_id: int) -> None:
         try:
-            leg = await self._upstream.open_leg(leg_id, self.receive)
+            leg = await self._upstream.open_leg(leg_id, self)
         except ParleyError as error:
             self.receive(ev.LegFailed(leg_id, error))
             return
@@ -155,6 +173,11 @@ class SessionRunner:
 
     def _end_session(self, effect: ef.EndSession) -> None:
         self._finish(effect.error)
+
+    def _broke(self, error: Exception) -> None:
+        """A bug of ours: this session ends and says so, the others go on."""
+        _log.error("session %s failed: %s", self.session_id, type(error).__name__, exc_info=error)
+        self._fail(ParleyError("internal-error"))
 
     def _fail(self, error: ParleyError) -> None:
         if not self._session.ended:
@@ -181,6 +204,8 @@ class SessionRunner:
 
 
 _PERFORM: dict[type, Callable[[SessionRunner, Any], None]] = {
+    ef.SendAudio: SessionRunner._send_audio,
+    ef.SendDelta: SessionRunner._send_delta,
     ef.SendDone: SessionRunner._send_done,
     ef.SendError: SessionRunner._send_error,
     ef.PauseInput: SessionRunner._pause_input,

@@ -1,13 +1,19 @@
 """The seam between a session and a model server."""
 
-from collections.abc import Callable
 from typing import Protocol
 
-from parley.core.content import Audio
+from parley.core.content import Audio, Text
 from parley.core.events import Event
 
-EventSink = Callable[[Event], None]
-"""Takes what happened on a leg; never waits, never raises."""
+
+class LegSink(Protocol):
+    """Takes what happened on a leg. Neither method waits or raises."""
+
+    def receive(self, event: Event) -> None:
+        """Something happened."""
+
+    def receive_delta(self, leg_id: int, text: Text) -> None:
+        """The same as `receive(DeltaReceived(leg_id, text))`, for the event that outnumbers all others."""
 
 
 class LegConnection(Protocol):
@@ -29,7 +35,7 @@ class LegConnection(Protocol):
 class Upstream(Protocol):
     """A model server."""
 
-    async def open_leg(self, leg_id: int, sink: EventSink) -> LegConnection:
+    async def open_leg(self, leg_id: int, sink: LegSink) -> LegConnection:
         """Connect and name the model; events carry `leg_id`. LegOpened is the caller's to report.
 
         Raises:

@@ -7,6 +7,8 @@ end of a turn.
 
 import asyncio
 import logging
+import os
+import socket
 from dataclasses import dataclass
 
 from picows import WSCloseCode, WSError, WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
@@ -14,7 +16,7 @@ from picows import WSCloseCode, WSError, WSFrame, WSHandshakeError, WSListener, 
 from parley.core import events as ev
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
-from parley.upstream.leg import EventSink
+from parley.upstream.leg import LegSink
 from parley.wire import vllm
 from parley.wire.fragments import FragmentBuffer
 
@@ -45,9 +47,9 @@ class VllmOptions:
 class VllmLeg(WSListener):
     """One WebSocket to vLLM's `/v1/realtime`."""
 
-    def __init__(self, leg_id: int, sink: EventSink, created: asyncio.Future[None]) -> None:
+    def __init__(self, leg_id: int, sink: LegSink, created: asyncio.Future[None]) -> None:
         self.id = leg_id
-        self._sink: EventSink | None = sink
+        self._sink: LegSink | None = sink
         self._created = created
         self._transport: WSTransport | None = None
         self._fragments = FragmentBuffer(_MESSAGE_MAX_BYTES)
@@ -58,6 +60,9 @@ class VllmLeg(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """The handshake is done; vLLM speaks first."""
         self._transport = transport
+        if self._sink is None:
+            # It was closed while the handshake was on its way: nobody would ever close it again.
+            transport.disconnect(False)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """One frame of the model server."""
@@ -76,18 +81,29 @@ class VllmLeg(WSListener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """The connection is gone: never a clean end, whatever the close code says."""
-        code = f"close code {self._close_code}" if self._close_code is not None else "no close frame"
-        self._fail(ParleyError("upstream-closed", f"The connection ended with {code}."))
+        ours = transport.close_handshake.sent if transport.close_handshake is not None else None
+        if self._close_code is not None:
+            error = ParleyError("upstream-closed", f"The connection ended with close code {self._close_code}.")
+        elif ours is None:
+            error = ParleyError("upstream-closed", "The connection ended with no close frame.")
+        elif ours.code == WSCloseCode.GOING_AWAY:
+            error = ParleyError("upstream-closed", "It did not answer a ping in time.")
+        else:
+            error = ParleyError("upstream-protocol", "It sent what is no WebSocket frame, or one that is too large.")
+            # picows keeps its own error in a future that asyncio complains about unless it is asked for; it is set
+            # as soon as this returns.
+            asyncio.ensure_future(transport.wait_disconnected()).add_done_callback(asyncio.Task.exception)
+        self._fail(error)
 
     def pause_writing(self) -> None:
         """The model server does not read."""
         if self._sink is not None:
-            self._sink(ev.LegBlocked(self.id))
+            self._sink.receive(ev.LegBlocked(self.id))
 
     def resume_writing(self) -> None:
         """The model server reads again."""
         if self._sink is not None:
-            self._sink(ev.LegUnblocked(self.id))
+            self._sink.receive(ev.LegUnblocked(self.id))
 
     def _take_fragment(self, is_first: bool, frame: WSFrame) -> None:
         payload = frame.get_payload_as_bytes()
@@ -112,9 +128,9 @@ class VllmLeg(WSListener):
             self._fail(error)
             return
         if type(value) is Text:
-            sink(ev.DeltaReceived(self.id, value))
+            sink.receive_delta(self.id, value)
         elif isinstance(value, vllm.Done):
-            sink(ev.TurnTranscribed(self.id, value.text, value.usage))
+            sink.receive(ev.TurnTranscribed(self.id, value.text, value.usage))
         elif isinstance(value, vllm.Created):
             if not self._created.done():
                 self._created.set_result(None)
@@ -128,7 +144,7 @@ class VllmLeg(WSListener):
             # The opener may be gone already; then nobody asks.
             self._created.exception()
         elif self._sink is not None:
-            self._sink(ev.LegFailed(self.id, error))
+            self._sink.receive(ev.LegFailed(self.id, error))
 
     # ---- from the session
 
@@ -153,9 +169,11 @@ class VllmLeg(WSListener):
     def close(self) -> None:
         """Close at once: vLLM from 0.32 aborts the request with the connection, whatever the close code."""
         self._sink = None
-        if self._transport is not None and not self._transport.is_disconnected:
-            self._transport.send_close(WSCloseCode.OK)
-            self._transport.disconnect()
+        transport = self._transport
+        if transport is not None and not transport.is_disconnected:
+            transport.send_close(WSCloseCode.OK)
+            # What it did not read yet it need not read: a server that reads no more would keep the connection for ever.
+            transport.disconnect(not transport.underlying_transport.get_write_buffer_size())
 
     def _send(self, message: bytes) -> None:
         transport = self._transport
@@ -170,7 +188,7 @@ class VllmUpstream:
         self._options = options
         self.model = ""
 
-    async def open_leg(self, leg_id: int, sink: EventSink) -> VllmLeg:
+    async def open_leg(self, leg_id: int, sink: LegSink) -> VllmLeg:
         """See `Upstream.open_leg`."""
         options = self._options
         created: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -188,6 +206,8 @@ class VllmUpstream:
                     max_frame_size=_MESSAGE_MAX_BYTES,
                     max_redirects=0,
                     extra_headers=headers,
+                    # On uvloop its transport misses a reset that comes with data still unread (aiofastnet 1.2.0).
+                    use_aiofastnet=False,
                 )
                 # picows returns no listener when the peer hung up instead of answering.
                 if listener is None:
@@ -197,7 +217,7 @@ class VllmUpstream:
             leg.close()
             detail = f"It did not answer within {options.connect_timeout_s:g} s."
             raise ParleyError("upstream-unavailable", detail) from None
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ParleyError):
             leg.close()
             raise
         except (OSError, WSError) as error:
@@ -221,5 +241,10 @@ def _handshake_error(error: OSError | WSError) -> ParleyError:
             "upstream-unavailable", f"The handshake was refused with HTTP {status}{': ' if hint else ''}{hint}."
         )
     if isinstance(error, OSError):
-        return ParleyError("upstream-unavailable", f"{error.strerror or type(error).__name__}.")
+        # asyncio's own text hides what the system said: "Connect call failed".
+        if error.errno is None or isinstance(error, socket.gaierror):
+            text = error.strerror
+        else:
+            text = os.strerror(error.errno)
+        return ParleyError("upstream-unavailable", f"{text or type(error).__name__}.")
     return ParleyError("upstream-unavailable", f"The handshake failed: {type(error).__name__}.")

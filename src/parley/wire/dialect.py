@@ -15,8 +15,8 @@ class Dialect(Protocol):
     def opening(self, session_id: str, created_s: int) -> bytes:
         """The message that the server speaks first; `created_s` is Unix time in seconds."""
 
-    def receive(self, message: bytes) -> list[ev.Event]:
-        """What the message means to the session."""
+    def receive(self, message: bytes) -> Audio | list[ev.Event]:
+        """What the message means to the session: a piece of audio, nearly always, or events in order."""
 
     def delta(self, text: Text) -> bytes:
         """A piece of transcript."""
@@ -35,21 +35,19 @@ class VllmDialect:
         """`session.created`."""
         return vllm.encode_created(session_id, created_s)
 
-    def receive(self, message: bytes) -> list[ev.Event]:
+    def receive(self, message: bytes) -> Audio | list[ev.Event]:
         """See `wire.vllm.parse_client`; audio longer than half a second is cut, so that it can be paced."""
         value = vllm.parse_client(message)
         if type(value) is Audio:
             if value.samples <= vllm.SPLIT_SAMPLES:
-                return [ev.AudioReceived(value)]
+                return value
             return [ev.AudioReceived(piece) for piece in vllm.split(value)]
         if isinstance(value, vllm.SessionUpdate):
             return [ev.ModelNamed(value.model)]
         assert isinstance(value, vllm.Commit)
         return [ev.TurnEnded() if value.final else ev.TurnStarted()]
 
-    def delta(self, text: Text) -> bytes:
-        """`transcription.delta`."""
-        return vllm.encode_delta(text)
+    delta = staticmethod(vllm.encode_delta)
 
     def done(self, text: Text, usage: Usage) -> bytes:
         """`transcription.done`."""

@@ -1,0 +1,121 @@
+"""The listener alone, with a double of what is behind it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from parley.core import events as ev
+from parley.core.content import Audio
+from parley.core.content import Audio
+from parley.core.errors import ParleyError
+from parley.ingress.attachment import Attachment
+from parley.ingress.http import http_application
+from parley.ingress.port import Port, PortLimits
+from parley.ingress.websocket import SocketLimits, Upgrades
+from tests.support.raw import RawSocket
+from tests.support.waiting import Changes
+
+
+class StubSession:
+    """A session that does nothing but remember what its client did."""
+
+    session_id = "sess-stub"
+    created_s = 1
+
+    def __init__(self, attachment: Attachment, changes: Changes) -> None:
+        self.attachment = attachment
+        self.events: list[ev.Event] = []
+        self.is_started = False
+        self._changes = changes
+
+    def start(self) -> None:
+        self.is_started = True
+        self._changes.notify()
+
+    def receive(self, event: ev.Event) -> None:
+        self.events.append(event)
+        self._changes.notify()
+
+    def receive_audio(self, audio: Audio) -> None:
+        self.receive(ev.AudioReceived(audio))
+
+    def receive_audio(self, audio: Audio) -> None:
+        self.receive(ev.AudioReceived(audio))
+
+    async def until[E: ev.Event](self, kind: type[E]) -> None:
+        await self._changes.until(kind.__name__, lambda: any(isinstance(event, kind) for event in self.events))
+
+
+class StubHost:
+    """Begins stub sessions, or refuses them: at the handshake, or only when they are opened."""
+
+    models: tuple[str, ...] = ("stub",)
+
+    def __init__(self) -> None:
+        self.sessions: list[StubSession] = []
+        self.refuses_check: ParleyError | None = None
+        self.refuses_open: ParleyError | None = None
+        self._changes = Changes()
+
+    def check(self) -> None:
+        if self.refuses_check is not None:
+            raise self.refuses_check
+
+    def open(self, attachment: Attachment, *, forward_empty_deltas: bool | None = None) -> StubSession:
+        if self.refuses_open is not None:
+            raise self.refuses_open
+        session = StubSession(attachment, self._changes)
+        self.sessions.append(session)
+        self._changes.notify()
+        return session
+
+    async def session(self) -> StubSession:
+        """The session, as soon as it has been started."""
+        await self._changes.until("a session", lambda: any(session.is_started for session in self.sessions))
+        return self.sessions[0]
+
+
+class Listener:
+    """A port with a stub host behind it."""
+
+    def __init__(self, host: StubHost, port: Port, number: int) -> None:
+        self.host = host
+        self.port = port
+        self._number = number
+        self._sockets: list[RawSocket] = []
+
+    async def connect(self, *, receive_buffer_bytes: int | None = None) -> RawSocket:
+        socket = await RawSocket.connect(self._number, receive_buffer_bytes=receive_buffer_bytes)
+        self._sockets.append(socket)
+        return socket
+
+    async def open(self) -> tuple[RawSocket, StubSession]:
+        """A WebSocket whose `session.created` has come, and its session."""
+        socket = await self.connect()
+        assert (await socket.upgrade()).status == 101
+        assert (await socket.frame()).event["type"] == "session.created"
+        return socket, await self.host.session()
+
+    def abort_all(self) -> None:
+        for socket in self._sockets:
+            socket.abort()
+
+
+@asynccontextmanager
+async def listening(
+    port_limits: PortLimits = PortLimits(),
+    socket_limits: SocketLimits = SocketLimits(),
+    *,
+    body_max_bytes: int = 2**20,
+    stall_timeout_s: float = 60.0,
+) -> AsyncIterator[Listener]:
+    """A listener on a free port of loopback."""
+    host = StubHost()
+    http = http_application(host, body_max_bytes=body_max_bytes, stall_timeout_s=stall_timeout_s)
+    port = Port(Upgrades(host, socket_limits), http, port_limits, socket_limits)
+    listener = Listener(host, port, await port.start("127.0.0.1", 0))
+    try:
+        yield listener
+    finally:
+        listener.abort_all()
+        await asyncio.wait_for(port.close(), 20.0)
