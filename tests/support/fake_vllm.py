@@ -38,6 +38,8 @@ class FakeVllm:
         # What /health and /v1/models answer.
         self.is_healthy = True
         self.models: bytes = json.dumps({"object": "list", "data": [{"id": MODEL}]}).encode()
+        self.raw_answers: dict[str, bytes] = {}
+        """Whole responses by path, instead of the usual ones; an empty one never comes."""
         # Handshakes: refused with a status, answered with these bytes, answered not at all, or hung up on.
         self.refuses_with: int | None = None
         self.answers_with: bytes | None = None
@@ -282,7 +284,10 @@ class FakeConnection(asyncio.Protocol):
             self.answer_handshake()
 
     def _answer_plain(self, path: str) -> None:
-        if path == "/health":
+        raw = self._server.raw_answers.get(path)
+        if raw is not None:
+            self.send_raw(raw)
+        elif path == "/health":
             self._reject(HTTPStatus.OK if self._server.is_healthy else HTTPStatus.SERVICE_UNAVAILABLE, "")
         elif path == "/v1/models":
             response = self._protocol.reject(HTTPStatus.OK, "")

@@ -39,9 +39,6 @@ class StubSession:
     def receive_audio(self, audio: Audio) -> None:
         self.receive(ev.AudioReceived(audio))
 
-    def receive_audio(self, audio: Audio) -> None:
-        self.receive(ev.AudioReceived(audio))
-
     async def until[E: ev.Event](self, kind: type[E]) -> None:
         await self._changes.until(kind.__name__, lambda: any(isinstance(event, kind) for event in self.events))
 

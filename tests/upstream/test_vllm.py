@@ -253,7 +253,9 @@ async def test_a_turn_goes_out_and_its_text_comes_back(open_leg: OpenLeg, vllm: 
     assert connection.turns == [pcm(1.0)]
     assert sink.text == done.text.decode() == transcript(16_000)
     assert len(sink.of(ev.DeltaReceived)) == done.usage.completion_tokens == steps_of(16_000)
-    assert {event.leg for event in sink.of(ev.DeltaReceived)} | {event.leg for event in sink.of(ev.TurnTranscribed)} == {7}
+    assert {event.leg for event in sink.of(ev.DeltaReceived)} | {
+        event.leg for event in sink.of(ev.TurnTranscribed)
+    } == {7}
 
 
 async def test_text_beyond_ascii_comes_back_as_it_was_said(open_leg: OpenLeg, vllm: FakeVllm) -> None:

@@ -4,10 +4,10 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from parley.engine.clock import SAMPLE_RATE_HZ
-from parley.engine.recognizer import Samples, session_options
+from parley.engine.model import InferenceSession, load_model
+from parley.engine.recognizer import Samples
 from parley.engine.weights import DETECTOR, Weights
 
 HOP_SAMPLES = 512
@@ -29,8 +29,7 @@ class SileroModel:
     """The detector's model, shared by all streams."""
 
     def __init__(self, weights: Weights) -> None:
-        providers = ["CPUExecutionProvider"]
-        self._session = onnxruntime.InferenceSession(weights.contents[DETECTOR], session_options(), providers=providers)
+        self._session = load_model(weights.contents[DETECTOR])
 
     def open(self) -> "SileroDetector":
         """Start a stream."""
@@ -40,7 +39,7 @@ class SileroModel:
 class SileroDetector:
     """One stream's detector: the model's recurrent state and the last samples of the hop before."""
 
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, session: InferenceSession) -> None:
         self._session = session
         self._state: npt.NDArray[np.float32] = np.zeros(_STATE_SHAPE, np.float32)
         self._window: npt.NDArray[np.float32] = np.zeros((1, _CONTEXT_SAMPLES + HOP_SAMPLES), np.float32)

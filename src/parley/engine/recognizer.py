@@ -12,9 +12,9 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from parley.engine.clock import SAMPLE_RATE_HZ
+from parley.engine.model import load_model
 from parley.engine.vocabulary import BEGIN, END
 from parley.engine.weights import DECODER, ENCODER, Weights
 
@@ -63,10 +63,8 @@ class TinyRecognizer:
     """The tiny-en recogniser: two onnxruntime sessions, one thread each, shared by all streams."""
 
     def __init__(self, weights: Weights) -> None:
-        options = session_options()
-        providers = ["CPUExecutionProvider"]
-        self._encoder = onnxruntime.InferenceSession(weights.contents[ENCODER], options, providers=providers)
-        self._decoder = onnxruntime.InferenceSession(weights.contents[DECODER], options, providers=providers)
+        self._encoder = load_model(weights.contents[ENCODER])
+        self._decoder = load_model(weights.contents[DECODER])
         names = [
             (part, f"{layer}.{part}.{kind}")
             for layer in range(_LAYERS)
@@ -132,16 +130,6 @@ class TinyRecognizer:
 
 def _probability(logits: _Logits, token: int) -> float:
     return float(1 / np.exp(logits - logits[token]).sum())
-
-
-def session_options() -> onnxruntime.SessionOptions:
-    """Options for every model: one thread, which also makes results repeatable, and no spinning while idle."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return options
 
 
 def without_loop(found: Recognition, protected: int = 0) -> Recognition:

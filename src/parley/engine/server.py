@@ -21,9 +21,8 @@ from parley.engine.metrics import EngineMetrics, Refusal
 from parley.engine.options import EngineOptions
 from parley.engine.scripted import ScriptedEngine
 from parley.engine.session import MESSAGE_MAX_BYTES, EngineSession, SessionLimits, Shared
-from parley.engine.tiny import TinyEngine
 from parley.engine.transcriber import Engine
-from parley.engine.weights import load_weights
+from parley.engine.weights import WeightsError, load_weights
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +45,11 @@ def load_engine(options: EngineOptions) -> Engine:
     """
     if options.engine == "scripted":
         return ScriptedEngine()
+    try:
+        # Not above: the scripted engine runs without the extra that this one needs.
+        from parley.engine.tiny import TinyEngine
+    except ImportError as error:
+        raise WeightsError(f"{error.name} is not installed; run: pip install 'parley[engine]'") from None
     return TinyEngine(load_weights(options.model_dir))
 
 

@@ -5,6 +5,7 @@ callback of the connection that brought the event: no queue, no task switch.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -19,9 +20,6 @@ from parley.ingress.attachment import Attachment
 from parley.upstream.leg import LegConnection, Upstream
 
 _log = logging.getLogger("parley.session")
-
-# They only ever move a deadline later; a timer that fires early finds nothing due and is set anew.
-_DEADLINE_KEEPING = (ev.AudioReceived, ev.DeltaReceived)
 
 
 class SessionRunner:
@@ -48,6 +46,7 @@ class SessionRunner:
         self._timer: asyncio.TimerHandle | None = None
         self._pending: deque[ev.Event] = deque()
         self._busy = False
+        self._awaits_delta = False
         self._ended = asyncio.Event()
         self.outcome = ""
 
@@ -91,6 +90,11 @@ class SessionRunner:
                 is_wanted = self._session.take_delta(leg_id, text, self._clock())
             if is_wanted:
                 self._attachment.send_delta(text)
+            if self._awaits_delta:
+                # The common path only moves deadlines later, and a timer that fires early is set anew. But from a
+                # turn's first delta on another watchdog watches.
+                self._awaits_delta = False
+                self._set_timer()
         except Exception as error:
             self._broke(error)
         if is_wanted is None:
@@ -110,8 +114,7 @@ class SessionRunner:
             self._broke(error)
         finally:
             self._busy = False
-        if type(event) not in _DEADLINE_KEEPING:
-            self._set_timer()
+        self._set_timer()
 
     def _perform(self, effects: list[ef.Effect]) -> None:
         for effect in effects:
@@ -144,6 +147,7 @@ class SessionRunner:
         self._attachment.send_delta(effect.text)
 
     def _start_turn(self, _effect: ef.StartTurn) -> None:
+        self._awaits_delta = True
         if self._leg is not None:
             self._leg.start_turn()
 
@@ -159,6 +163,9 @@ class SessionRunner:
             leg = await self._upstream.open_leg(leg_id, self)
         except ParleyError as error:
             self.receive(ev.LegFailed(leg_id, error))
+            return
+        except Exception as error:
+            self._broke(error)
             return
         if self._session.ended:
             leg.close()
@@ -180,15 +187,22 @@ class SessionRunner:
         self._fail(ParleyError("internal-error"))
 
     def _fail(self, error: ParleyError) -> None:
-        if not self._session.ended:
-            self._session.ended = True
-            self._close_leg(ef.CloseLeg(0))
-            self._finish(error)
+        if self._ended.is_set():
+            return
+        self._session.ended = True
+        leg, self._leg = self._leg, None
+        # The session may have failed just there; it ends nevertheless.
+        with contextlib.suppress(Exception):
+            if leg is not None:
+                leg.close()
+        self._finish(error)
 
     def _finish(self, error: ParleyError | None) -> None:
         self.outcome = error.code if error is not None else "client-closed"
-        self._attachment.end(error)
-        self._ended.set()
+        try:
+            self._attachment.end(error)
+        finally:
+            self._ended.set()
 
     def _send_done(self, effect: ef.SendDone) -> None:
         self._attachment.send_done(effect.text, effect.usage)

@@ -101,16 +101,10 @@ class UpstreamHealth:
 
     async def _describe(self, http: aiohttp.ClientSession) -> None:
         """What it serves. A server that does not tell is taken as it is."""
-        listing = await self._get(http, "/v1/models")
-        try:
-            models = msgspec.json.decode(listing, type=_Models).data[:_MODELS_MAX]
-            self.models = tuple(model.id for model in models)
-        except msgspec.DecodeError:
-            self.models = ()
-        try:
-            self.version = msgspec.json.decode(await self._get(http, "/version"), type=_Version).version[:64]
-        except msgspec.DecodeError:
-            self.version = ""
+        listing = _decoded(await self._get(http, "/v1/models"), _Models)
+        self.models = tuple(model.id for model in listing.data[:_MODELS_MAX]) if listing is not None else ()
+        version = _decoded(await self._get(http, "/version"), _Version)
+        self.version = version.version[:64] if version is not None else ""
 
     async def _get(self, http: aiohttp.ClientSession, path: str) -> bytes:
         async with http.get(http_url(self._options.url, path)) as response:
@@ -122,3 +116,12 @@ class UpstreamHealth:
                 if len(body) > _BODY_MAX_BYTES:
                     return b""
             return bytes(body)
+
+
+def _decoded[T](body: bytes, kind: type[T]) -> T | None:
+    """The body, if it is JSON of this kind."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # The last two are no errors of msgspec's own.
+        return None

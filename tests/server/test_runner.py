@@ -1,0 +1,506 @@
+"""The runner of one session: events in, effects out, one timer, and an end whatever happens."""
+
+import asyncio
+import io
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+
+from parley.core import effects as ef
+from parley.core import events as ev
+from parley.core.content import Audio, Text
+from parley.core.errors import ParleyError
+from parley.core.limits import SessionLimits
+from parley.core.session import Session
+from parley.core.usage import Usage
+from parley.observe.log import ContentFreeHandler, JsonFormatter, TextFormatter
+from parley.server.runner import SessionRunner
+from parley.upstream.leg import LegSink
+from parley.wire.vllm import encode_audio
+from tests.support.logs import LogWatch
+from tests.support.sound import pcm
+from tests.support.waiting import Changes, bounded
+
+pytestmark = pytest.mark.usefixtures("log")
+
+SECRET = "zzgeheimnis"
+SECOND = encode_audio(pcm(1.0))
+NEVER_S = 600.0
+
+
+class Broken(Exception):
+    """A bug."""
+
+
+class FakeLeg:
+    """A leg that remembers what it was told, and breaks where a test says."""
+
+    def __init__(self, upstream: "FakeUpstream") -> None:
+        self.told: list[str] = []
+        self.breaks_on = ""
+        self._upstream = upstream
+
+    def start_turn(self) -> None:
+        self._tell("start")
+
+    def send_audio(self, audio: Audio) -> None:
+        self._tell("audio")
+
+    def end_turn(self) -> None:
+        self._tell("end")
+
+    def close(self) -> None:
+        self._tell("close")
+
+    def _tell(self, what: str) -> None:
+        self.told.append(what)
+        self._upstream.changes.notify()
+        if what == self.breaks_on:
+            raise Broken(SECRET)
+
+
+class FakeUpstream:
+    """Opens legs at once, unless it is told to hold them, or to fail."""
+
+    def __init__(self, changes: Changes) -> None:
+        self.changes = changes
+        self.legs: list[FakeLeg] = []
+        self.opening = 0
+        self.cancelled = 0
+        self.fails_with: Exception | None = None
+        self.may_open = asyncio.Event()
+        self.may_open.set()
+        self.sink: LegSink | None = None
+
+    async def open_leg(self, leg_id: int, sink: LegSink) -> FakeLeg:
+        self.opening += 1
+        self.changes.notify()
+        try:
+            await self.may_open.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if self.fails_with is not None:
+            raise self.fails_with
+        self.sink = sink
+        self.legs.append(FakeLeg(self))
+        return self.legs[-1]
+
+    @property
+    def leg(self) -> FakeLeg:
+        return self.legs[-1]
+
+
+class FakeAttachment:
+    """A client that remembers what it was told, and may answer at once."""
+
+    def __init__(self, changes: Changes) -> None:
+        self.told: list[str] = []
+        self.ended: list[ParleyError | None] = []
+        self.on_told: Callable[[str], None] = lambda _what: None
+        self._changes = changes
+
+    def send_delta(self, text: Text) -> None:
+        self._tell("delta")
+
+    def send_done(self, text: Text, usage: Usage) -> None:
+        self._tell("done")
+
+    def send_error(self, error: ParleyError) -> None:
+        self._tell(f"error {error.code}")
+
+    def pause_input(self) -> None:
+        self._tell("pause")
+
+    def resume_input(self) -> None:
+        self._tell("resume")
+
+    def end(self, error: ParleyError | None) -> None:
+        self.ended.append(error)
+        self._tell("end")
+
+    @property
+    def end_code(self) -> str | None:
+        """Why it ended; it has to have, once."""
+        (error,) = self.ended
+        return None if error is None else error.code
+
+    def _tell(self, what: str) -> None:
+        self.told.append(what)
+        self._changes.notify()
+        self.on_told(what)
+
+
+class ScriptedSession:
+    """A core that does as a test says: effects for each event, a deadline, an exception."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.handled: list[ev.Event] = []
+        self.effects: dict[type, list[ef.Effect]] = {}
+        self.deadline: float | None = None
+        self.breaks_on: type | None = None
+        self.on_handle: Callable[[ev.Event], None] = lambda _event: None
+
+    def open(self, now: float) -> list[ef.Effect]:
+        return [ef.OpenLeg(1)]
+
+    def handle(self, event: ev.Event, now: float) -> list[ef.Effect]:
+        if self.ended:
+            return []
+        self.handled.append(event)
+        self.on_handle(event)
+        if type(event) is self.breaks_on:
+            raise Broken(SECRET)
+        return self.effects.get(type(event), [])
+
+    def take_audio(self, audio: Audio, now: float) -> bool:
+        if self.breaks_on is Audio:
+            raise Broken(SECRET)
+        return False
+
+    def take_delta(self, leg_id: int, text: Text, now: float) -> bool | None:
+        if self.breaks_on is Text:
+            raise Broken(SECRET)
+        return None
+
+    def next_deadline(self) -> float | None:
+        return self.deadline
+
+    def kinds(self) -> list[type]:
+        return [type(event) for event in self.handled]
+
+
+class Stage:
+    """A runner between doubles."""
+
+    def __init__(self, session: Any) -> None:
+        self.changes = Changes()
+        self.session = session
+        self.upstream = FakeUpstream(self.changes)
+        self.attachment = FakeAttachment(self.changes)
+        self.runner = SessionRunner(
+            cast(Session, session),
+            self.attachment,
+            self.upstream,
+            session_id="sess-test",
+            created_s=1,
+            clock=asyncio.get_running_loop().time,
+        )
+        self.running = asyncio.create_task(self.runner.run())
+
+    async def until_open(self) -> FakeLeg:
+        await self.changes.until("a leg", lambda: bool(self.upstream.legs))
+        # The leg is handed over in the loop's next turn.
+        await asyncio.sleep(0)
+        return self.upstream.leg
+
+    async def until_ended(self) -> None:
+        await bounded("the session ends", asyncio.wait([self.running]))
+
+
+@asynccontextmanager
+async def stage(session: Any = None, *, starts: bool = True) -> AsyncIterator[Stage]:
+    on = Stage(session or ScriptedSession())
+    if starts:
+        on.runner.start()
+    try:
+        yield on
+    finally:
+        on.running.cancel()
+        await asyncio.wait([on.running])
+
+
+def real(**limits: float) -> Session:
+    """The real core with these bounds, and otherwise none that a test could meet."""
+    patient = {
+        "connect_timeout_s": NEVER_S,
+        "first_delta_timeout_s": NEVER_S,
+        "stall_timeout_s": NEVER_S,
+        "flush_timeout_s": NEVER_S,
+    }
+    return Session(SessionLimits(**{**patient, **limits}))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def printed() -> Iterator[io.StringIO]:
+    """What production's log would print, at DEBUG, in both formats."""
+    out = io.StringIO()
+    handlers = []
+    for formatter in (TextFormatter(), JsonFormatter()):
+        handler = ContentFreeHandler(out)
+        handler.setFormatter(formatter)
+        handlers.append(handler)
+        logging.getLogger().addHandler(handler)
+    yield out
+    for handler in handlers:
+        logging.getLogger().removeHandler(handler)
+
+
+# ---- a bug of ours
+
+
+@pytest.mark.parametrize("kind", [ev.TurnStarted, ev.AudioReceived, ev.DeltaReceived, Audio, Text, ev.TimerFired])
+async def test_a_bug_in_the_core_ends_the_session_and_no_content_is_printed(
+    kind: type, log: LogWatch, printed: io.StringIO
+) -> None:
+    log.expect_errors("parley.session")
+    session = ScriptedSession()
+    async with stage(session) as on:
+        leg = await on.until_open()
+        session.breaks_on = kind
+        for event in (ev.TurnStarted(), ev.TimerFired()):
+            on.runner.receive(event)
+        on.runner.receive_audio(SECOND)
+        on.runner.receive_delta(1, Text(b'"x"'))
+        await on.until_ended()
+        assert on.attachment.end_code == "internal-error"
+        assert on.runner.outcome == "internal-error"
+        assert leg.told == ["close"]
+    assert "sess-test failed: Broken" in printed.getvalue()
+    assert SECRET not in printed.getvalue()
+    assert len([record for record in log.records if record.exc_info]) == 1
+
+
+@pytest.mark.parametrize("what", ["audio", "close"])
+async def test_a_bug_in_an_effect_ends_the_session_even_when_it_was_ending(what: str, log: LogWatch) -> None:
+    log.expect_errors("parley.session")
+    async with stage(real()) as on:
+        leg = await on.until_open()
+        leg.breaks_on = what
+        on.runner.receive(ev.ModelNamed(""))
+        on.runner.receive(ev.TurnStarted())
+        on.runner.receive_audio(SECOND)
+        on.runner.receive_audio(SECOND)
+        on.runner.receive(ev.ClientClosed())
+        await on.until_ended()
+        assert len(on.attachment.ended) == 1
+
+
+async def test_a_bug_in_opening_a_leg_ends_the_session_and_is_logged(log: LogWatch) -> None:
+    log.expect_errors("parley.session")
+    async with stage(real(), starts=False) as on:
+        on.upstream.fails_with = Broken(SECRET)
+        on.runner.start()
+        await on.until_ended()
+        assert on.attachment.end_code == "internal-error"
+        assert any(record.exc_info for record in log.records)
+
+
+async def test_nothing_is_told_after_the_end(log: LogWatch) -> None:
+    log.expect_errors("parley.session")
+    session = ScriptedSession()
+    async with stage(session) as on:
+        await on.until_open()
+        session.breaks_on = ev.TurnStarted
+        session.effects[ev.TurnEnded] = [ef.SendDelta(Text(b'"x"'))]
+        on.runner.receive(ev.TurnStarted())
+        on.runner.receive(ev.TurnEnded())
+        on.runner.receive_audio(SECOND)
+        await on.until_ended()
+        assert on.attachment.told == ["end"]
+
+
+# ---- order
+
+
+async def test_what_happens_while_effects_are_performed_is_handled_after_them_in_order() -> None:
+    session = ScriptedSession()
+    done = ef.SendDone(Text(b'""'), Usage())
+    session.effects = {
+        ev.TurnStarted: [ef.SendDelta(Text(b'"a"')), done],
+        ev.ClientBlocked: [ef.PauseInput()],
+        ev.ClientUnblocked: [ef.ResumeInput()],
+    }
+    async with stage(session) as on:
+        await on.until_open()
+
+        def answer(what: str) -> None:
+            if what == "delta":
+                on.runner.receive(ev.ClientBlocked())
+                on.runner.receive(ev.ClientUnblocked())
+
+        on.attachment.on_told = answer
+        on.runner.receive(ev.TurnStarted())
+        assert on.attachment.told == ["delta", "done", "pause", "resume"]
+        assert session.kinds()[-3:] == [ev.TurnStarted, ev.ClientBlocked, ev.ClientUnblocked]
+
+
+async def test_audio_and_deltas_that_come_while_effects_are_performed_keep_their_place() -> None:
+    session = ScriptedSession()
+    session.effects = {ev.TurnStarted: [ef.SendDelta(Text(b'"a"'))]}
+    async with stage(session) as on:
+        await on.until_open()
+
+        def answer(what: str) -> None:
+            on.runner.receive(ev.ClientBlocked())
+            on.runner.receive_audio(SECOND)
+            on.runner.receive_delta(1, Text(b'"b"'))
+            on.runner.receive(ev.ClientUnblocked())
+
+        on.attachment.on_told = answer
+        on.runner.receive(ev.TurnStarted())
+        assert session.kinds()[-5:] == [
+            ev.TurnStarted,
+            ev.ClientBlocked,
+            ev.AudioReceived,
+            ev.DeltaReceived,
+            ev.ClientUnblocked,
+        ]
+
+
+# ---- time
+
+
+async def test_the_timer_fires_when_the_deadline_has_come() -> None:
+    session = ScriptedSession()
+    async with stage(session) as on:
+        session.deadline = asyncio.get_running_loop().time() + 0.02
+
+        def note(event: ev.Event) -> None:
+            if isinstance(event, ev.TimerFired):
+                session.deadline = None
+            on.changes.notify()
+
+        session.on_handle = note
+        on.runner.receive(ev.TurnStarted())
+        await on.changes.until("the timer", lambda: ev.TimerFired in session.kinds())
+
+
+async def test_a_deadline_that_comes_sooner_replaces_a_later_one() -> None:
+    session = ScriptedSession()
+    async with stage(session) as on:
+        session.on_handle = lambda _event: on.changes.notify()
+        session.deadline = asyncio.get_running_loop().time() + NEVER_S
+        on.runner.receive(ev.TurnStarted())
+        session.deadline = asyncio.get_running_loop().time() + 0.02
+        on.runner.receive(ev.TurnEnded())
+        await on.changes.until("the timer", lambda: ev.TimerFired in session.kinds())
+
+
+async def test_an_ended_session_has_no_timer_left() -> None:
+    async with stage(real(connect_timeout_s=0.02), starts=False) as on:
+        on.upstream.may_open.clear()
+        on.runner.start()
+        on.runner.receive(ev.ClientClosed())
+        await on.until_ended()
+        assert on.attachment.end_code is None
+
+
+async def in_a_turn(on: Stage) -> FakeLeg:
+    """A turn that has been started, without audio yet."""
+    leg = await on.until_open()
+    on.runner.receive(ev.ModelNamed(""))
+    on.runner.receive(ev.TurnStarted())
+    return leg
+
+
+async def test_a_model_that_says_nothing_is_noticed_while_audio_goes_on() -> None:
+    async with stage(real(first_delta_timeout_s=0.05)) as on:
+        leg = await in_a_turn(on)
+        on.runner.receive_audio(SECOND)
+        await on.until_ended()
+        assert on.attachment.end_code == "upstream-stalled"
+        assert leg.told == ["start", "audio", "close"]
+
+
+async def test_a_model_that_falls_silent_is_noticed_as_soon_as_the_stall_timeout_says() -> None:
+    async with stage(real(stall_timeout_s=0.05)) as on:
+        await in_a_turn(on)
+        for _ in range(2):
+            on.runner.receive_audio(SECOND)
+        on.runner.receive_delta(1, Text(b'""'))
+        await on.until_ended()
+        assert on.attachment.end_code == "upstream-stalled"
+
+
+async def test_a_model_that_does_not_end_a_turn_is_noticed_when_held_audio_delayed_the_end() -> None:
+    async with stage(real(flush_timeout_s=0.05, pace_window_s=1.0)) as on:
+        leg = await in_a_turn(on)
+        for _ in range(2):
+            on.runner.receive_audio(SECOND)
+        on.runner.receive(ev.TurnEnded())
+        assert leg.told == ["start", "audio"]
+        # The delta lets the held audio go, and with it the end of the turn.
+        on.runner.receive_delta(1, Text(b'""'))
+        assert leg.told == ["start", "audio", "audio", "end"]
+        await on.until_ended()
+        assert on.attachment.end_code == "upstream-stalled"
+
+
+async def test_an_opener_that_hangs_is_noticed_for_a_later_leg_too() -> None:
+    async with stage(real(connect_timeout_s=0.05)) as on:
+        await in_a_turn(on)
+        on.upstream.may_open.clear()
+        on.runner.receive(ev.LegFailed(1, ParleyError("upstream-closed")))
+        on.runner.receive_audio(SECOND)
+        await on.until_ended()
+        assert on.attachment.end_code == "upstream-unavailable"
+
+
+async def test_a_silent_client_is_no_stall() -> None:
+    async with stage(real(first_delta_timeout_s=0.02, stall_timeout_s=0.02)) as on:
+        leg = await in_a_turn(on)
+        on.runner.receive_audio(encode_audio(pcm(0.5)))
+        async with stage(real(connect_timeout_s=0.1), starts=False) as witness:
+            witness.upstream.may_open.clear()
+            witness.runner.start()
+            await witness.until_ended()
+        assert on.attachment.ended == []
+        assert leg.told == ["start", "audio"]
+
+
+# ---- legs
+
+
+async def test_a_leg_that_cannot_be_opened_ends_the_session_with_the_reason() -> None:
+    async with stage(real(), starts=False) as on:
+        on.upstream.fails_with = ParleyError("at-capacity", retry_after_s=2.0)
+        on.runner.start()
+        await on.until_ended()
+        assert on.attachment.end_code == "at-capacity"
+
+
+async def test_a_leg_that_is_still_being_opened_is_given_up_with_the_session() -> None:
+    async with stage(real(), starts=False) as on:
+        on.upstream.may_open.clear()
+        on.runner.start()
+        await on.changes.until("an opener", lambda: on.upstream.opening == 1)
+        on.runner.receive(ev.ClientClosed())
+        await on.until_ended()
+        assert on.upstream.cancelled == 1
+
+
+async def test_a_leg_that_opens_after_the_end_is_closed() -> None:
+    async with stage(real(), starts=False) as on:
+        on.upstream.may_open.clear()
+        on.runner.start()
+        await on.changes.until("an opener", lambda: on.upstream.opening == 1)
+        on.upstream.may_open.set()
+        on.runner.receive(ev.ClientClosed())
+        await on.until_ended()
+        assert [leg.told for leg in on.upstream.legs] in ([], [["close"]])
+
+
+async def test_a_leg_lost_between_turns_is_replaced_with_the_next_one() -> None:
+    async with stage(real()) as on:
+        first = await in_a_turn(on)
+        on.runner.receive(ev.LegFailed(1, ParleyError("upstream-closed")))
+        assert first.told == ["close"]
+        on.runner.receive_audio(SECOND)
+        await on.changes.until("another leg", lambda: len(on.upstream.legs) == 2)
+        await on.changes.until("the turn goes on there", lambda: on.upstream.leg.told == ["start", "audio"])
+        assert on.attachment.told == []
+
+
+async def test_a_cancelled_session_tells_its_client_and_closes_its_leg() -> None:
+    async with stage(real()) as on:
+        leg = await on.until_open()
+        on.running.cancel()
+        await on.until_ended()
+        assert on.attachment.end_code == "shutting-down"
+        assert leg.told == ["close"]
