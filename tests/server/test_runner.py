@@ -3,9 +3,8 @@
 import asyncio
 import io
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
@@ -22,117 +21,14 @@ from parley.server.runner import SessionRunner
 from parley.upstream.leg import LegSink
 from parley.wire.vllm import encode_audio
 from tests.support.logs import LogWatch
+from tests.support.seams import SECRET, Broken, FakeAttachment, FakeLeg, FakeUpstream
 from tests.support.sound import pcm
 from tests.support.waiting import Changes, bounded
 
 pytestmark = pytest.mark.usefixtures("log")
 
-SECRET = "zzgeheimnis"
 SECOND = encode_audio(pcm(1.0))
 NEVER_S = 600.0
-
-
-class Broken(Exception):
-    """A bug."""
-
-
-class FakeLeg:
-    """A leg that remembers what it was told, and breaks where a test says."""
-
-    def __init__(self, upstream: "FakeUpstream") -> None:
-        self.told: list[str] = []
-        self.breaks_on = ""
-        self._upstream = upstream
-
-    def start_turn(self) -> None:
-        self._tell("start")
-
-    def send_audio(self, audio: Audio) -> None:
-        self._tell("audio")
-
-    def end_turn(self) -> None:
-        self._tell("end")
-
-    def close(self) -> None:
-        self._tell("close")
-
-    def _tell(self, what: str) -> None:
-        self.told.append(what)
-        self._upstream.changes.notify()
-        if what == self.breaks_on:
-            raise Broken(SECRET)
-
-
-class FakeUpstream:
-    """Opens legs at once, unless it is told to hold them, or to fail."""
-
-    def __init__(self, changes: Changes) -> None:
-        self.changes = changes
-        self.legs: list[FakeLeg] = []
-        self.opening = 0
-        self.cancelled = 0
-        self.fails_with: Exception | None = None
-        self.may_open = asyncio.Event()
-        self.may_open.set()
-        self.sink: LegSink | None = None
-
-    async def open_leg(self, leg_id: int, sink: LegSink) -> FakeLeg:
-        self.opening += 1
-        self.changes.notify()
-        try:
-            await self.may_open.wait()
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
-        if self.fails_with is not None:
-            raise self.fails_with
-        self.sink = sink
-        self.legs.append(FakeLeg(self))
-        return self.legs[-1]
-
-    @property
-    def leg(self) -> FakeLeg:
-        return self.legs[-1]
-
-
-class FakeAttachment:
-    """A client that remembers what it was told, and may answer at once."""
-
-    def __init__(self, changes: Changes) -> None:
-        self.told: list[str] = []
-        self.ended: list[ParleyError | None] = []
-        self.on_told: Callable[[str], None] = lambda _what: None
-        self._changes = changes
-
-    def send_delta(self, text: Text) -> None:
-        self._tell("delta")
-
-    def send_done(self, text: Text, usage: Usage) -> None:
-        self._tell("done")
-
-    def send_error(self, error: ParleyError) -> None:
-        self._tell(f"error {error.code}")
-
-    def pause_input(self) -> None:
-        self._tell("pause")
-
-    def resume_input(self) -> None:
-        self._tell("resume")
-
-    def end(self, error: ParleyError | None) -> None:
-        self.ended.append(error)
-        self._tell("end")
-
-    @property
-    def end_code(self) -> str | None:
-        """Why it ended; it has to have, once."""
-        (error,) = self.ended
-        return None if error is None else error.code
-
-    def _tell(self, what: str) -> None:
-        self.told.append(what)
-        self._changes.notify()
-        self.on_told(what)
 
 
 class ScriptedSession:

@@ -55,7 +55,7 @@ class Host:
     @property
     def model(self) -> str:
         """The name that legs are opened with."""
-        return next(iter(self.models), "")
+        return self._model or next(iter(self._health.models), "")
 
     def check(self) -> None:
         """See `SessionHost.check`."""
