@@ -1,6 +1,6 @@
 # `make demo` and `make test` need nothing but a Python >= 3.12; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format cover bench test-vllm lock clean
+.PHONY: help setup demo serve test check format bench test-vllm lock clean
 ARGS ?=
 BIN := .venv/bin
 

@@ -81,6 +81,74 @@ def test_a_turn_that_was_heard_while_the_leg_was_opening_is_sent_when_it_is_open
     ]
 
 
+def test_a_single_character_is_passed_on() -> None:
+    assert running()(ev.DeltaReceived(1, Text.of("."))) == [SendDelta(Text.of("."))]
+
+
+# ---- the short way in, for audio and deltas
+
+
+def test_audio_of_a_running_turn_may_take_the_short_way_in() -> None:
+    driven = running()
+    assert driven.session.take_audio(audio("next"), 1.0)
+    assert driven(ev.AudioReceived(audio("last")), ev.TurnEnded()) == [SendAudio(1, audio("last")), EndTurn(1)]
+
+
+@pytest.mark.parametrize("make", [Driven, ready, flushing], ids=["connecting", "ready", "flushing"])
+def test_audio_outside_a_running_turn_may_not(make: type[Driven]) -> None:
+    driven = make()
+    assert not driven.session.take_audio(audio(), 1.0)
+    driven.session.check()
+
+
+@pytest.mark.parametrize(
+    ("before", "why"),
+    [
+        ([ev.LegBlocked(1)], "the leg does not read"),
+        ([ev.AudioReceived(audio("ahead", 48_000))], "the window is full"),
+        ([ev.AudioReceived(audio("ahead", 48_000)), ev.AudioReceived(audio("held"))], "audio is held before it"),
+        ([ev.TurnEnded()], "the turn has ended"),
+        ([ev.LegBlocked(1), ev.AudioReceived(audio("held")), ev.TurnEnded()], "the turn has ended and is not sent"),
+        ([ev.ClientClosed()], "the session has ended"),
+    ],
+)
+def test_audio_that_must_wait_or_is_not_wanted_may_not(before: list[ev.Event], why: str) -> None:
+    driven = running()
+    driven(*before)
+    assert not driven.session.take_audio(audio(), 1.0), why
+    driven.session.check()
+
+
+def test_a_delta_may_take_the_short_way_in_and_is_sent_when_it_has_text() -> None:
+    session = running().session
+    assert session.take_delta(1, WORDS, 1.0) is True
+    assert session.take_delta(1, NO_WORDS, 1.0) is False
+
+
+def test_the_last_deltas_of_a_turn_may_too() -> None:
+    assert flushing().session.take_delta(1, WORDS, 1.0) is True
+
+
+def test_an_empty_delta_is_sent_on_the_short_way_when_asked_for() -> None:
+    assert running(SessionLimits(forward_empty_deltas=True)).session.take_delta(1, NO_WORDS, 1.0) is True
+
+
+@pytest.mark.parametrize(
+    ("before", "leg", "why"),
+    [
+        ([], 2, "the leg is another"),
+        ([ev.ClientBlocked()], 1, "the client does not read"),
+        ([ev.LegBlocked(1), ev.AudioReceived(audio("held"))], 1, "audio is held, which it may free"),
+        ([ev.TurnEnded(), done()], 1, "no turn is running"),
+        ([ev.ClientClosed()], 1, "the session has ended"),
+    ],
+)
+def test_a_delta_that_does_more_may_not(before: list[ev.Event], leg: int, why: str) -> None:
+    driven = running()
+    driven(*before)
+    assert driven.session.take_delta(leg, WORDS, 1.0) is None, why
+
+
 # ---- turns ahead of the model
 
 

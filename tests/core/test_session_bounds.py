@@ -53,6 +53,14 @@ def test_reading_stops_for_many_tiny_pieces_by_the_memory_they_take() -> None:
     assert seen == [[], [], [], [], [], [PauseInput()]]
 
 
+def test_held_audio_may_take_the_memory_of_the_bound() -> None:
+    driven = flushing(SessionLimits(held_audio_max_s=30 / SECOND))
+    driven(ev.TurnStarted())
+    # 30 samples may take 160 bytes: a piece with nothing in it.
+    assert driven(ev.AudioReceived(audio("", 1))) == []
+    assert driven(ev.AudioReceived(audio("", 1))) == [PauseInput()]
+
+
 def test_reading_starts_again_when_nothing_is_held_where_the_bound_is_below_the_margin() -> None:
     driven = flushing(SessionLimits(held_audio_max_s=0.5))
     assert driven(ev.TurnStarted(), ev.AudioReceived(audio("1", SECOND))) == [PauseInput()]

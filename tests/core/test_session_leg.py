@@ -116,6 +116,18 @@ def test_a_model_server_that_stops_reading_is_stalled_however_little_it_was_sent
     assert driven.fire() == [CloseLeg(1), EndSession(AnError("upstream-stalled", "It was silent for 7 s."))]
 
 
+def test_audio_for_a_model_that_has_caught_up_gives_it_the_full_time_from_then() -> None:
+    driven = running(PATIENCE, audio("0", SECOND))
+    driven.at(5.0, ev.AudioReceived(audio("1", SECOND)))
+    assert driven.session.next_deadline() == 12.0
+
+
+def test_the_end_of_a_turn_gives_the_model_time_to_answer_from_then() -> None:
+    driven = running(PATIENCE)
+    driven.at(2.0, ev.TurnEnded())
+    assert driven.session.next_deadline() == 15.0
+
+
 def test_a_turn_whose_end_is_not_answered_ends_the_session() -> None:
     driven = running(PATIENCE)
     driven.at(2.0, ev.TurnEnded())

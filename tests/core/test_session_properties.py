@@ -105,7 +105,30 @@ bounds = st.builds(
 Trace = list[tuple[ev.Event | None, list[ef.Effect]]]
 
 
-def play(limits: SessionLimits, script: list[Step], *, heeds_pauses: bool = False) -> Trace:
+def handle(session: Session, event: ev.Event, _leg: int, now: float) -> list[ef.Effect]:
+    """The way in for every event."""
+    return session.handle(event, now)
+
+
+def take(session: Session, event: ev.Event, leg: int, now: float) -> list[ef.Effect]:
+    """The short way in for audio and deltas, where it is open."""
+    if isinstance(event, ev.AudioReceived) and session.take_audio(event.audio, now):
+        return [ef.SendAudio(leg, event.audio)]
+    if isinstance(event, ev.DeltaReceived):
+        is_wanted = session.take_delta(event.leg, event.text, now)
+        if is_wanted is not None:
+            return [ef.SendDelta(event.text)] if is_wanted else []
+    return session.handle(event, now)
+
+
+def play(
+    limits: SessionLimits,
+    script: list[Step],
+    *,
+    give: Callable[[Session, ev.Event, int, float], list[ef.Effect]] = handle,
+    heeds_pauses: bool = False,
+    deadlines: list[float | None] | None = None,
+) -> Trace:
     """Every event with its effects, the grammar and the invariants checked after each."""
     session, grammar, now = Session(limits, ("voxtral",)), Grammar(), 0.0
     trace: Trace = [(None, session.open(now))]
@@ -115,9 +138,11 @@ def play(limits: SessionLimits, script: list[Step], *, heeds_pauses: bool = Fals
         event = step.make(grammar.leg, now)
         if heeds_pauses and grammar.paused and isinstance(event, ev.AudioReceived):
             continue
-        effects = session.handle(event, now)
+        effects = give(session, event, grammar.leg, now)
         session.check()
         grammar.observe(event, effects)
+        if deadlines is not None:
+            deadlines.append(session.next_deadline())
         assert session.ended == grammar.ended, "a session ends by saying so"
         trace.append((event, effects))
     note("ended" if grammar.ended else "alive")
@@ -135,6 +160,18 @@ def test_no_events_in_any_order_break_the_session_or_the_protocol(limits: Sessio
 def test_the_same_events_have_the_same_effects(limits: SessionLimits, script: list[Step]) -> None:
     first, second = ([effects for _, effects in play(limits, script)] for _ in range(2))
     assert _comparable(first) == _comparable(second)
+
+
+@settings(max_examples=150)
+@given(bounds, scripts)
+def test_the_short_way_in_makes_no_difference(limits: SessionLimits, script: list[Step]) -> None:
+    deadlines: tuple[list[float | None], list[float | None]] = ([], [])
+    long, short = (
+        [effects for _, effects in play(limits, script, give=give, deadlines=noted)]
+        for give, noted in zip((handle, take), deadlines, strict=True)
+    )
+    assert _comparable(long) == _comparable(short)
+    assert deadlines[0] == deadlines[1]
 
 
 def _comparable(effects: list[list[ef.Effect]]) -> list[list[object]]:

@@ -64,6 +64,28 @@ async def test_results_after_the_end_are_not_sent() -> None:
         assert [one.event["type"] for one in before] == ["error"]
 
 
+@pytest.mark.parametrize("characters", [100, 8_150, 8_192, 20_000, 70_000, 1_000_000])
+async def test_a_long_result_is_not_damaged_by_what_follows_while_it_waits(characters: int) -> None:
+    async with listening() as listener:
+        socket, session = await listener.open()
+        waiting = 0
+        while not any(isinstance(event, ev.ClientBlocked) for event in session.events):
+            session.attachment.send_delta(Text(b'"%b"' % (b"w" * 65_536)))
+            waiting += 1
+        long = "x" * characters
+        session.attachment.send_delta(Text(b'"%b"' % long.encode()))
+        session.attachment.send_delta(Text(b'" short"'))
+        session.attachment.send_done(Text(b'"%b"' % long.encode()), Usage())
+        session.attachment.end(ParleyError("shutting-down"))
+        for _ in range(waiting):
+            await socket.frame()
+        before, close = await socket.until_close()
+        first, second, done, error = (one.event for one in before)
+        assert (first["delta"], second["delta"], done["text"]) == (long, " short", long)
+        assert error["parley"]["code"] == "shutting-down"
+        assert close.payload[2:] == b"shutting-down"
+
+
 async def test_a_session_that_is_refused_after_the_handshake_is_told_why() -> None:
     async with listening(socket_limits=QUICK) as listener:
         listener.host.refuses_open = ParleyError("at-capacity", retry_after_s=3.0)
@@ -115,6 +137,24 @@ async def test_a_client_that_does_not_read_is_reported_and_so_is_that_it_reads_a
         for _ in range(sent):
             assert (await socket.frame()).event["delta"] == "x" * 65_536
         await session.until(ev.ClientUnblocked)
+
+
+async def test_answers_to_pings_do_not_pile_up_for_a_client_that_does_not_read() -> None:
+    async with listening(socket_limits=SocketLimits(write_buffer_max_bytes=4_096)) as listener:
+        socket = await listener.connect(receive_buffer_bytes=4_096)
+        await socket.upgrade()
+        await socket.frame()
+        many, rounds = 1_000, 128
+        for _ in range(rounds):
+            socket.send(frame(PING, b"x" * 125) * many)
+            await socket.drain()
+        socket.send(frame(PING, b"last"))
+        answered = 0
+        while (pong := await socket.frame()).payload != b"last":
+            assert pong.opcode == PONG
+            answered += 1
+        # What the kernels held is answered; nothing beyond it was kept.
+        assert answered < many * rounds * 3 // 4
 
 
 async def test_a_paused_client_is_not_read_until_it_is_resumed() -> None:

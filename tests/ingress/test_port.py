@@ -268,16 +268,6 @@ async def test_connections_that_say_nothing_do_not_delay_the_end(start_gateway: 
     assert await idle.until_eof() == b""
 
 
-async def test_a_taken_port_is_an_error_that_says_what_to_do(gateway: RunningGateway, vllm: FakeVllm) -> None:
-    second = RunningGateway(vllm.url, {"port": gateway.port}, {}, {})
-    with pytest.raises(ExceptionGroup) as caught:
-        await second.start()
-    error = caught.value.exceptions[0]
-    assert isinstance(error, StartError)
-    assert str(error).startswith("port-in-use: ")
-    assert "--port" in str(error)
-
-
 async def test_a_frame_right_behind_the_handshake_is_not_lost(gateway: RunningGateway) -> None:
     socket = await gateway.raw()
     socket.send(request("/v1/realtime", UPGRADE) + frame(TEXT, b"hello"))

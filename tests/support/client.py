@@ -55,6 +55,8 @@ class Client:
         settings: dict[str, Any] = {
             "compression": None,
             "max_size": None,
+            # Its default stops reading, and with that the closing handshake, while nobody asks for events.
+            "max_queue": None,
             "ping_interval": None,
             "proxy": None,
             "open_timeout": None,

@@ -29,6 +29,7 @@ class RunningGateway:
             session=SessionSettings(**{**_SESSION, **session}),
         )
         self.port = 0
+        self.ready_count = 0
         self._listening = asyncio.Event()
         self._ready = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -54,6 +55,7 @@ class RunningGateway:
             if not waiting.done():
                 waiting.cancel()
                 self._task.result()
+                raise AssertionError("the gateway ended without a word")
 
     async def until_ready(self) -> None:
         await bounded("the gateway is ready", self._ready.wait())
@@ -97,11 +99,16 @@ class RunningGateway:
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            gateway = Gateway(self.settings, tasks, lambda _host, _port: self._ready.set())
+            gateway = Gateway(self.settings, tasks, self._announce)
             self.port = await gateway.start()
             self._listening.set()
             await self._stopping.wait()
             await gateway.stop(self.hurry)
+
+
+    def _announce(self, _host: str, _port: int) -> None:
+        self.ready_count += 1
+        self._ready.set()
 
 
 class GatewayStarter:

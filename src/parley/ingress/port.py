@@ -6,6 +6,7 @@ The head is read once here, bounded in bytes and seconds, and handed on with the
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -31,11 +32,13 @@ class PortLimits:
     """Bounds of a connection before and beside its messages.
 
     `head_timeout_s` bounds the time to send a request's head. A WebSocket that is silent for `ping_interval_s` is
-    pinged, and closed when it does not answer within `ping_timeout_s`. A plain HTTP connection without a request is
-    closed after `http_idle_timeout_s`.
+    pinged, and closed when it does not answer within the shorter of this and `ping_timeout_s`. A plain HTTP connection without a request is
+    closed after `http_idle_timeout_s`. `receive_buffer_bytes` is what the kernel may hold of a connection that is not
+    read: left to itself it takes megabytes, which are then read, and have to be held, all at once.
     """
 
     head_timeout_s: float = 10.0
+    receive_buffer_bytes: int = 131_072
     http_idle_timeout_s: float = 75.0
     ping_interval_s: float = 20.0
     ping_timeout_s: float = 20.0
@@ -53,6 +56,9 @@ class _Head(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._port.connections.add(self._transport)
+        self._transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_RCVBUF, self._port.limits.receive_buffer_bytes
+        )
         loop = asyncio.get_running_loop()
         self._timeout = loop.call_later(self._port.limits.head_timeout_s, self._transport.abort)
 
@@ -171,9 +177,11 @@ class Port:
             limits.head_timeout_s,
             True,
             limits.ping_interval_s,
-            limits.ping_timeout_s,
+            # picows asserts that it is not the longer of the two.
+            min(limits.ping_timeout_s, limits.ping_interval_s),
             WSAutoPingStrategy.PING_WHEN_IDLE,
-            True,
+            # Pings are answered by the attachment, which bounds it.
+            False,
             self._socket_limits.message_max_bytes,
             None,
             _READ_BUFFER_BYTES,

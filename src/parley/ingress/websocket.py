@@ -34,10 +34,16 @@ _TEXT = WSMsgType.TEXT
 _BINARY = WSMsgType.BINARY
 _CONTINUATION = WSMsgType.CONTINUATION
 _CLOSE = WSMsgType.CLOSE
+_PING = WSMsgType.PING
 
 REALTIME_PATH = "/v1/realtime"
 SAGEMAKER_PATH = "/invocations-bidirectional-stream"
 _KEY_BYTES = 16
+
+# Of a longer message picows 2.3.1 hands the transport a view of its header buffer, and writes the next message's header
+# into it while the view still waits to be written: what a client that was slow reads then is garbage.
+_COPIED_MAX_BYTES = 8_192
+_ROOM_FOR_HEADER = bytearray(14)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,8 @@ class WebSocketAttachment(WSListener):
         self._port: SessionPort | None = None
         self._cut: asyncio.TimerHandle | None = None
         self._is_paused = False
+        self._is_blocked = False
+        self._owed_pong: bytes | None = None
 
     # ---- from the connection
 
@@ -94,7 +102,7 @@ class WebSocketAttachment(WSListener):
         self._port.start()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """One frame. Pings never get here: they are answered below."""
+        """One frame."""
         port = self._port
         if port is None:
             return
@@ -120,11 +128,16 @@ class WebSocketAttachment(WSListener):
 
     def pause_writing(self) -> None:
         """The peer does not read."""
+        self._is_blocked = True
         if self._port is not None:
             self._port.receive(ev.ClientBlocked())
 
     def resume_writing(self) -> None:
         """The peer reads again."""
+        self._is_blocked = False
+        pong, self._owed_pong = self._owed_pong, None
+        if pong is not None and self._transport is not None:
+            self._transport.send_pong(pong)
         if self._port is not None:
             self._port.receive(ev.ClientUnblocked())
 
@@ -150,6 +163,13 @@ class WebSocketAttachment(WSListener):
             # Not only when the connection is gone: a peer that reads no answer could put that off.
             port.receive(ev.ClientClosed())
             transport.disconnect()
+            return
+        if kind == _PING:
+            if self._is_blocked:
+                # Of several the last alone has to be answered (RFC 6455 section 5.5.3), and they must not pile up.
+                self._owed_pong = frame.get_payload_as_bytes()
+            else:
+                transport.send_pong(frame.get_payload_as_bytes())
             return
         if kind not in (_TEXT, _BINARY, _CONTINUATION):
             return
@@ -180,14 +200,16 @@ class WebSocketAttachment(WSListener):
 
     def _send(self, message: bytes) -> None:
         transport = self._transport
-        if transport is not None and not transport.is_disconnected:
+        if transport is None or transport.is_disconnected:
+            return
+        if len(message) <= _COPIED_MAX_BYTES:
             transport.send(_TEXT, message)
+        else:
+            transport.send_reuse_external_bytearray(_TEXT, _ROOM_FOR_HEADER + message, len(_ROOM_FOR_HEADER))
 
     def send_delta(self, text: Text) -> None:
         """Write a piece of transcript."""
-        transport = self._transport
-        if transport is not None and not transport.is_disconnected:
-            transport.send(_TEXT, self._dialect.delta(text))
+        self._send(self._dialect.delta(text))
 
     def send_done(self, text: Text, usage: Usage) -> None:
         """Write the end of a turn."""

@@ -11,9 +11,9 @@ ENGINE_CANNOT_START = 3
 """Exit status of `parley engine` when it can't start: its weights or libraries are missing, its port is taken."""
 
 
-SESSIONS_PER_CORE = 8
-"""Streams that the embedded engine takes for each core: people talking all the time, partial results once a second
-(measured)."""
+SESSIONS_PER_CORE = 4
+"""Streams that the embedded engine takes for each core: people talking all the time, with partial results at their full
+cadence. With twice as many, partial results come about once a second (measured)."""
 SCRIPTED_SESSIONS = 256
 """Streams that the scripted engine takes: it computes next to nothing."""
 

@@ -202,7 +202,8 @@ class VllmUpstream:
                     websocket_handshake_timeout=options.connect_timeout_s,
                     enable_auto_ping=True,
                     auto_ping_idle_timeout=options.ping_interval_s,
-                    auto_ping_reply_timeout=options.ping_timeout_s,
+                    # picows asserts that it is not the longer of the two.
+                    auto_ping_reply_timeout=min(options.ping_timeout_s, options.ping_interval_s),
                     max_frame_size=_MESSAGE_MAX_BYTES,
                     max_redirects=0,
                     extra_headers=headers,
@@ -242,9 +243,7 @@ def _handshake_error(error: OSError | WSError) -> ParleyError:
         )
     if isinstance(error, OSError):
         # asyncio's own text hides what the system said: "Connect call failed".
-        if error.errno is None or isinstance(error, socket.gaierror):
-            text = error.strerror
-        else:
-            text = os.strerror(error.errno)
+        is_systems = error.errno is not None and not isinstance(error, socket.gaierror)
+        text = os.strerror(error.errno or 0) if is_systems else error.strerror
         return ParleyError("upstream-unavailable", f"{text or type(error).__name__}.")
     return ParleyError("upstream-unavailable", f"The handshake failed: {type(error).__name__}.")
