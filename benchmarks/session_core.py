@@ -39,15 +39,16 @@ def _steps() -> dict[str, Callable[[], object]]:
     audio, text = vllm.parse_client(append), vllm.parse_server(delta)
     assert isinstance(audio, Audio)
     assert isinstance(text, Text)
-    received, answered = ev.AudioReceived(audio), ev.DeltaReceived(1, text)
-    assert session.handle(received, 1.0)
-    assert session.handle(answered, 1.0)
+    # The first piece starts the turn on the leg; from then on the common path takes over.
+    assert session.handle(ev.AudioReceived(audio), 1.0)
+    assert session.take_audio(audio, 1.0)
+    assert session.take_delta(1, text, 1.0)
     return {
-        "append to event": lambda: dialect.receive(append),
-        "session: AudioReceived": lambda: session.handle(received, 1.0),
-        "event to append": lambda: vllm.encode_append(audio),
+        "append to audio": lambda: dialect.receive(append),
+        "session: audio": lambda: session.take_audio(audio, 1.0),
+        "audio to append": lambda: vllm.encode_append(audio),
         "delta to text": lambda: vllm.parse_server(delta),
-        "session: DeltaReceived": lambda: session.handle(answered, 1.0),
+        "session: delta": lambda: session.take_delta(1, text, 1.0),
         "text to delta": lambda: dialect.delta(text),
     }
 

@@ -6,11 +6,16 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mappin
 
 import pytest
 import uvloop
+from hypothesis import settings
 
 from tests.support.fake_vllm import FakeVllm
 from tests.support.gateway import GatewayStarter, RunningGateway
 from tests.support.leaks import child_processes, describe_descriptors, describe_tasks, open_descriptors, stray_tasks
 from tests.support.logs import LogWatch
+
+# Property tests are not timed: the machine may be busy.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 _DESCRIPTORS_BEFORE = pytest.StashKey[Mapping[int, str]]()
 _CHILDREN_BEFORE = pytest.StashKey[Mapping[int, str]]()

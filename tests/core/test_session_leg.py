@@ -142,6 +142,13 @@ def test_a_model_whose_deltas_are_no_clock_is_not_watched_while_it_runs() -> Non
     assert driven.at(1_000.0, ev.TimerFired()) == []
 
 
+def test_a_model_server_that_takes_nothing_more_stalls_though_its_deltas_are_no_clock() -> None:
+    driven = running(SessionLimits(pace_window_s=0, first_delta_timeout_s=15.0), audio("0", 100 * SECOND))
+    driven.at(3.0, ev.LegBlocked(1), ev.AudioReceived(audio("1")))
+    assert driven.session.next_deadline() == 18.0
+    assert driven.fire() == [CloseLeg(1), EndSession(AnError("upstream-stalled", "It was silent for 15 s."))]
+
+
 def test_a_timer_that_fires_early_finds_nothing_due() -> None:
     driven = running(PATIENCE, audio("0", 2 * SECOND))
     assert driven.at(6.9, ev.TimerFired()) == []

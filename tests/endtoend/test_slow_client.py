@@ -26,6 +26,14 @@ async def talking(gateway: RunningGateway, vllm: FakeVllm) -> tuple[RawSocket, F
     return socket, leg
 
 
+async def say_until_cut(leg: FakeConnection) -> None:
+    """Go on talking, no faster than the gateway takes it, until it has closed the leg."""
+    while not leg.is_lost:
+        for _ in range(50):
+            leg.send_event("transcription.delta", delta=SOME_TEXT)
+        await leg.until_read()
+
+
 async def test_what_a_client_did_not_read_in_time_comes_joined_and_complete(
     start_gateway: GatewayStarter, vllm: FakeVllm
 ) -> None:
@@ -36,8 +44,7 @@ async def test_what_a_client_did_not_read_in_time_comes_joined_and_complete(
     said = [f" {number}{SOME_TEXT}" for number in range(8_000)]
     for text in said:
         leg.send_event("transcription.delta", delta=text)
-    leg.ping(b"said")
-    await leg.until_pong()
+    await leg.until_read()
     got, messages = "", 0
     while not got.endswith(said[-1]):
         got += (await socket.frame()).event["delta"]
@@ -52,8 +59,7 @@ async def test_a_client_that_reads_again_goes_on_as_before(start_gateway: Gatewa
     socket, leg = await talking(gateway, vllm)
     for _ in range(200):
         leg.send_event("transcription.delta", delta=SOME_TEXT * 20)
-    leg.ping(b"said")
-    await leg.until_pong()
+    await leg.until_read()
     got = 0
     while got < 200 * 20_000:
         got += len((await socket.frame()).event["delta"])
@@ -68,14 +74,7 @@ async def test_a_client_that_never_reads_is_cut_off_and_its_leg_closed(
 ) -> None:
     gateway = await start_gateway(server=SMALL, session={"output_max_bytes": 65_536})
     socket, leg = await talking(gateway, vllm)
-    sent = 0
-    while not leg.is_lost and sent < 20_000:
-        leg.send_event("transcription.delta", delta=SOME_TEXT)
-        sent += 1
-        if sent % 100 == 0:
-            leg.ping(b"%d" % sent)
-            await vllm.changes.until("the gateway reads on", lambda: leg.is_lost or b"%d" % sent in leg.pongs)
-    await leg.until_lost()
+    await say_until_cut(leg)
     assert any("slow-client" in message for message in log.messages)
     socket.abort()
 
@@ -85,11 +84,7 @@ async def test_a_client_that_reads_too_late_still_learns_why_it_was_cut_off(
 ) -> None:
     gateway = await start_gateway(server=SMALL, session={"output_max_bytes": 65_536})
     socket, leg = await talking(gateway, vllm)
-    while not leg.is_lost:
-        leg.send_event("transcription.delta", delta=SOME_TEXT)
-        leg.ping(b"on")
-        seen = len(leg.pongs)
-        await vllm.changes.until("the gateway reads on", lambda: leg.is_lost or len(leg.pongs) > seen)
+    await say_until_cut(leg)
     before, close = await socket.until_close()
     assert code_of(before[-1].event) == "slow-client"
     assert (close.close_code, close.payload[2:]) == (1008, b"slow-client")

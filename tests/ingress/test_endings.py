@@ -162,6 +162,9 @@ async def test_a_paused_client_is_not_read_until_it_is_resumed() -> None:
         socket, session = await listener.open()
         session.attachment.pause_input()
         socket.send(frame(PING, b"paused"))
+        # What another connection sent later has been read and answered by now.
+        witness = await listener.connect()
+        await witness.upgrade()
         session.attachment.send_delta(Text(b'" still heard"'))
         assert (await socket.frame()).event["delta"] == " still heard"
         session.attachment.resume_input()

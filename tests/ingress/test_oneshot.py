@@ -298,6 +298,16 @@ async def test_an_upload_faster_than_the_model_is_slowed_down_and_loses_nothing(
     assert leg.model.lag_max_samples <= 3 * 16_000 + 8_100
 
 
+async def test_a_client_that_asks_before_it_sends_is_told_to_go_on(gateway: RunningGateway, vllm: FakeVllm) -> None:
+    socket = await gateway.raw()
+    head = {"Host": "p", "Content-Type": "audio/pcm", "Content-Length": "32000", "Expect": "100-continue"}
+    socket.send(request("/invocations", head, method="POST"))
+    assert (await socket.response()).status == 100
+    socket.send(pcm(1.0))
+    assert (await socket.response()).status == 200
+    assert vllm.sessions[0].turns == [pcm(1.0)]
+
+
 async def test_many_requests_on_one_connection_are_all_answered(gateway: RunningGateway) -> None:
     socket = await gateway.raw()
     head = {"Host": "parley.test", "Content-Type": "audio/pcm", "Content-Length": "3200"}

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from parley.core.errors import ERRORS
-from parley.server.start import StartError
 from tests.support.fake_vllm import FakeVllm
 from tests.support.gateway import GatewayStarter, RunningGateway
 from tests.support.raw import TEXT, UPGRADE, Response, frame, request

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from parley.server.app import StartError
+from parley.server.start import StartError
 from tests.support.client import code_of
 from tests.support.fake_vllm import FakeVllm
 from tests.support.gateway import GatewayStarter, RunningGateway
@@ -14,7 +14,6 @@ from tests.support.logs import LogWatch
 from tests.support.raw import PING
 from tests.support.sound import pcm
 from tests.support.voxtral import transcript
-
 
 # ---- starting
 
@@ -112,6 +111,20 @@ async def test_a_model_server_that_comes_back_with_another_model_is_asked_for_th
     await (await vllm.session()).until_received("session.update another")
     await client.name_model("voxtral")
     assert code_of(await client.receive()) == "model-not-found"
+
+
+async def test_sessions_at_work_go_on_while_their_model_server_looks_unhealthy(
+    start_gateway: GatewayStarter, vllm: FakeVllm
+) -> None:
+    gateway = await start_gateway(upstream={"probe_interval_s": 0.02})
+    client = await gateway.open()
+    await client.start()
+    await client.say(pcm(0.5))
+    vllm.is_healthy = False
+    await until_ping(gateway, 503)
+    await client.say(pcm(0.5))
+    await client.finish()
+    assert await client.result() == transcript(16_000)
 
 
 async def until_ping(gateway: RunningGateway, status: int) -> None:

@@ -23,6 +23,18 @@ pytestmark = pytest.mark.usefixtures("log")
 RETRY_AFTER_S = 3.0
 
 
+class WatchedAdmission(Admission):
+    """Tells when a place is given back."""
+
+    def __init__(self, sessions_max: int, changes: Changes) -> None:
+        super().__init__(sessions_max, RETRY_AFTER_S)
+        self._changes = changes
+
+    def release(self) -> None:
+        super().release()
+        self._changes.notify()
+
+
 class Node:
     """A host between doubles, with a model server that is ready."""
 
@@ -32,7 +44,7 @@ class Node:
         self.health = UpstreamHealth(HealthOptions(url="ws://127.0.0.1:1/v1/realtime"))
         self.health.ready = True
         self.health.models = ("first", "second")
-        self.admission = Admission(sessions_max, RETRY_AFTER_S)
+        self.admission = WatchedAdmission(sessions_max, self.changes)
         self.host = Host(
             limits=SessionLimits(),
             admission=self.admission,
@@ -60,10 +72,7 @@ class Node:
         return runner
 
     async def until_empty(self) -> None:
-        # The place is given back in the loop's next turns.
-        async with asyncio.timeout(20.0):
-            while self.admission.live:
-                await asyncio.sleep(0)
+        await self.changes.until("every place is given back", lambda: not self.admission.live)
 
     def refusal(self) -> ParleyError:
         with pytest.raises(ParleyError) as caught:

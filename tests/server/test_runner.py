@@ -18,10 +18,9 @@ from parley.core.session import Session
 from parley.core.usage import Usage
 from parley.observe.log import ContentFreeHandler, JsonFormatter, TextFormatter
 from parley.server.runner import SessionRunner
-from parley.upstream.leg import LegSink
 from parley.wire.vllm import encode_audio
 from tests.support.logs import LogWatch
-from tests.support.seams import SECRET, Broken, FakeAttachment, FakeLeg, FakeUpstream
+from tests.support.seams import SECRET, BrokenError, FakeAttachment, FakeLeg, FakeUpstream
 from tests.support.sound import pcm
 from tests.support.waiting import Changes, bounded
 
@@ -51,17 +50,17 @@ class ScriptedSession:
         self.handled.append(event)
         self.on_handle(event)
         if type(event) is self.breaks_on:
-            raise Broken(SECRET)
+            raise BrokenError(SECRET)
         return self.effects.get(type(event), [])
 
     def take_audio(self, audio: Audio, now: float) -> bool:
         if self.breaks_on is Audio:
-            raise Broken(SECRET)
+            raise BrokenError(SECRET)
         return False
 
     def take_delta(self, leg_id: int, text: Text, now: float) -> bool | None:
         if self.breaks_on is Text:
-            raise Broken(SECRET)
+            raise BrokenError(SECRET)
         return None
 
     def next_deadline(self) -> float | None:
@@ -157,7 +156,7 @@ async def test_a_bug_in_the_core_ends_the_session_and_no_content_is_printed(
         assert on.attachment.end_code == "internal-error"
         assert on.runner.outcome == "internal-error"
         assert leg.told == ["close"]
-    assert "sess-test failed: Broken" in printed.getvalue()
+    assert "sess-test failed: BrokenError" in printed.getvalue()
     assert SECRET not in printed.getvalue()
     assert len([record for record in log.records if record.exc_info]) == 1
 
@@ -180,7 +179,7 @@ async def test_a_bug_in_an_effect_ends_the_session_even_when_it_was_ending(what:
 async def test_a_bug_in_opening_a_leg_ends_the_session_and_is_logged(log: LogWatch) -> None:
     log.expect_errors("parley.session")
     async with stage(real(), starts=False) as on:
-        on.upstream.fails_with = Broken(SECRET)
+        on.upstream.fails_with = BrokenError(SECRET)
         on.runner.start()
         await on.until_ended()
         assert on.attachment.end_code == "internal-error"

@@ -218,6 +218,11 @@ def test_a_longest_wait_below_the_first_one_is_refused() -> None:
     ]
 
 
+def test_a_pace_window_that_no_model_can_work_with_is_refused() -> None:
+    (problem,) = problems(assignments=["session.pace_window_s=0.5"])
+    assert "session.pace_window_s must be 0 or at least 1" in problem
+
+
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "none.toml"
     assert problems(config=path) == [f"file {path}: can't be read: No such file or directory"]

@@ -120,6 +120,7 @@ class FakeConnection(asyncio.Protocol):
         self.steps_per_turn_of_loop: int | None = None
         """How fast the model runs; None: as fast as audio comes."""
         self._server = server
+        self._reads = 0
         self._runs = server.runs
         self._stepping: asyncio.Handle | None = None
         self._protocol = ServerProtocol(max_size=_MESSAGE_MAX_BYTES)
@@ -157,6 +158,13 @@ class FakeConnection(asyncio.Protocol):
 
     async def until_pong(self) -> None:
         await self._server.changes.until("a pong", lambda: bool(self.pongs))
+
+    async def until_read(self) -> None:
+        """Wait until the client has read all that was sent; it answers a ping behind it."""
+        self._reads += 1
+        payload = b"read %d" % self._reads
+        self.ping(payload)
+        await self._server.changes.until("all is read", lambda: self.is_lost or payload in self.pongs)
 
     # ---- orders
 
@@ -206,6 +214,8 @@ class FakeConnection(asyncio.Protocol):
         self._transport.write(data)
 
     def ping(self, payload: bytes) -> None:
+        if self._protocol.state is not State.OPEN:
+            return
         self._protocol.send_ping(payload)
         self._flush()
 

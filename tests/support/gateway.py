@@ -13,6 +13,7 @@ from tests.support.waiting import bounded
 
 Values = Mapping[str, Any]
 
+_NONE: Values = {}
 # Long enough for a busy machine, short enough for a test that hangs.
 _SERVER: Values = {"port": 0, "shutdown_timeout_s": 10.0}
 _UPSTREAM: Values = {"connect_timeout_s": 10.0, "probe_interval_s": 60.0, "probe_timeout_s": 10.0}
@@ -105,7 +106,6 @@ class RunningGateway:
             await self._stopping.wait()
             await gateway.stop(self.hurry)
 
-
     def _announce(self, _host: str, _port: int) -> None:
         self.ready_count += 1
         self._ready.set()
@@ -119,7 +119,7 @@ class GatewayStarter:
         self._started: list[RunningGateway] = []
 
     async def __call__(
-        self, *, server: Values = {}, upstream: Values = {}, session: Values = {}, wait_ready: bool = True
+        self, *, server: Values = _NONE, upstream: Values = _NONE, session: Values = _NONE, wait_ready: bool = True
     ) -> RunningGateway:
         gateway = RunningGateway(self._url, server, upstream, session)
         self._started.append(gateway)

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 
 from parley.core import events as ev
 from parley.core.content import Audio
-from parley.core.content import Audio
 from parley.core.errors import ParleyError
 from parley.ingress.attachment import Attachment
 from parley.ingress.http import http_application
@@ -14,6 +13,9 @@ from parley.ingress.port import Port, PortLimits
 from parley.ingress.websocket import SocketLimits, Upgrades
 from tests.support.raw import RawSocket
 from tests.support.waiting import Changes
+
+_USUAL_PORT = PortLimits()
+_USUAL_SOCKET = SocketLimits()
 
 
 class StubSession:
@@ -100,8 +102,8 @@ class Listener:
 
 @asynccontextmanager
 async def listening(
-    port_limits: PortLimits = PortLimits(),
-    socket_limits: SocketLimits = SocketLimits(),
+    port_limits: PortLimits = _USUAL_PORT,
+    socket_limits: SocketLimits = _USUAL_SOCKET,
     *,
     body_max_bytes: int = 2**20,
     stall_timeout_s: float = 60.0,

@@ -1,4 +1,4 @@
-"""The log as tests see it: every record, what it would print, and whether there is something in it that should not be."""
+"""The log as tests see it: every record, what it would print, and whether there is something in it that may not."""
 
 import logging
 import traceback

@@ -104,7 +104,11 @@ class RawSocket:
         connection.setblocking(False)
         if receive_buffer_bytes is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
-        await bounded("the connection", asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port)))
+        try:
+            await bounded("the connection", asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port)))
+        except OSError:
+            connection.close()
+            raise
         reader, writer = await asyncio.open_connection(sock=connection, limit=2**16)
         return cls(reader, writer)
 

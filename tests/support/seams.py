@@ -14,7 +14,7 @@ SECRET = "zzgeheimnis"
 """What may stand in no log."""
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     """A bug."""
 
 
@@ -42,7 +42,7 @@ class FakeLeg:
         self.told.append(what)
         self._upstream.changes.notify()
         if what == self.breaks_on:
-            raise Broken(SECRET)
+            raise BrokenError(SECRET)
 
 
 class FakeUpstream:

@@ -1,9 +1,9 @@
 """What vLLM does on one realtime connection with Voxtral, traps included: a model of the measured behaviour.
 
-Audio goes into a queue. A start begins a generation that eats the queue, one step for each 80 ms frame; an end is a mark
-in the queue. The first step needs 562.5 ms; after the mark come further steps over appended silence, then `done`, and with
-it whatever is still queued is thrown away. A start while a generation runs is ignored. A mark that meets no generation
-stays queued and ends the next one before its first word.
+Audio goes into a queue. A start begins a generation that eats the queue, one step for each 80 ms frame; an end is a
+mark in the queue. The first step needs 562.5 ms; after the mark come further steps over appended silence, then `done`,
+and with it whatever is still queued is thrown away. A start while a generation runs is ignored. A mark that meets no
+generation stays queued and ends the next one before its first word.
 """
 
 import json
@@ -62,7 +62,7 @@ class Generation:
 
 
 class Voxtral:
-    """One connection's audio queue and generations. `traps` says, for people, which of vLLM's traps were stepped into."""
+    """One connection's audio queue and generations. `traps` says, for people, which traps were stepped into."""
 
     def __init__(self, model: str, speech: Speech) -> None:
         self.generations: list[Generation] = []

@@ -342,13 +342,14 @@ async def test_a_server_that_does_not_read_is_reported_and_so_is_that_it_reads_a
         (lambda connection: connection.send_event("transcription.delta", delta=7), "upstream-protocol", ""),
         (lambda connection: connection.send_event("transcription.done"), "upstream-protocol", ""),
         (lambda connection: connection.send_binary(b"{}"), "upstream-protocol", "binary"),
-        (lambda connection: connection.send("x" * 4_194_305), "upstream-protocol", "too large"),
+        (lambda connection: connection.send("x" * 4_194_305), "upstream-protocol", ""),
         (lambda connection: connection.send_fragments(*[b"x" * 2**20] * 5), "upstream-protocol", ""),
         (
             lambda connection: connection.send_event("error", error="dead", code="processing_error"),
             "upstream-error",
-            "",
+            "processing_error",
         ),
+        (lambda connection: connection.send_event("error", error="dead", code="7" * 9), "upstream-error", "none of"),
         (lambda connection: connection.send_event("error", error="dead"), "upstream-error", "not given"),
     ],
     ids=[
@@ -370,6 +371,7 @@ async def test_a_server_that_does_not_read_is_reported_and_so_is_that_it_reads_a
         "a frame without end",
         "fragments without end",
         "an error",
+        "an error with a code of its own",
         "an error without a code",
     ],
 )
@@ -446,18 +448,24 @@ async def test_a_closed_leg_reports_nothing_and_sends_nothing(open_leg: OpenLeg,
     assert sink.events == []
 
 
-async def test_a_leg_to_a_server_that_does_not_read_can_be_closed(open_leg: OpenLeg, vllm: FakeVllm) -> None:
+async def test_a_leg_to_a_server_that_does_not_read_is_closed_without_waiting_for_it(
+    open_leg: OpenLeg, vllm: FakeVllm
+) -> None:
     leg, connection, sink = await opened(open_leg, vllm)
     connection.stop_reading()
     leg.start_turn()
+    sent = 0
     piece = encode_audio(pcm(10.0))
-    for _ in range(200):
-        if sink.of(ev.LegBlocked):
-            break
+    while not sink.of(ev.LegBlocked) and sent < 200:
         leg.send_audio(piece)
+        sent += 1
     leg.close()
+    # Turns of the loop in which the connection ends; what had not left yet would otherwise follow now.
+    for _ in range(10):
+        await asyncio.sleep(0)
     connection.read_again()
     await connection.until_lost()
+    assert connection.counts["append"] < sent
 
 
 # ---- the double itself: a test that trusts it has to know that it springs its traps

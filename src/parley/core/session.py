@@ -188,10 +188,11 @@ class Session:
             return [CloseLeg(leg.id)]
         return self._end(event.error)
 
-    def _leg_blocked(self, event: ev.LegBlocked, _now: float) -> list[Effect]:
+    def _leg_blocked(self, event: ev.LegBlocked, now: float) -> list[Effect]:
         leg = self._live(event.leg)
         if leg is not None:
             leg.blocked = True
+            leg.progress_at = now
         return []
 
     def _leg_unblocked(self, event: ev.LegUnblocked, now: float) -> list[Effect]:
@@ -259,7 +260,8 @@ class Session:
             return leg.progress_at + limits.connect_timeout_s
         if leg.state is LegState.FLUSHING:
             return leg.progress_at + limits.flush_timeout_s
-        if not limits.pace_window_s:
+        if not limits.pace_window_s and not leg.blocked:
+            # Deltas that are no clock can't tell a stall; a connection that takes nothing more can.
             return None
         return leg.progress_at + (limits.stall_timeout_s if leg.deltas else limits.first_delta_timeout_s)
 

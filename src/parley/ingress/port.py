@@ -32,9 +32,9 @@ class PortLimits:
     """Bounds of a connection before and beside its messages.
 
     `head_timeout_s` bounds the time to send a request's head. A WebSocket that is silent for `ping_interval_s` is
-    pinged, and closed when it does not answer within the shorter of this and `ping_timeout_s`. A plain HTTP connection without a request is
-    closed after `http_idle_timeout_s`. `receive_buffer_bytes` is what the kernel may hold of a connection that is not
-    read: left to itself it takes megabytes, which are then read, and have to be held, all at once.
+    pinged, and closed when it does not answer within the shorter of this and `ping_timeout_s`. A plain HTTP connection
+    without a request is closed after `http_idle_timeout_s`. `receive_buffer_bytes` is what the kernel may hold of a
+    connection that is not read: left to itself it takes megabytes, which are then read, and have to be held, at once.
     """
 
     head_timeout_s: float = 10.0

@@ -206,6 +206,11 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
         shlex.split(settings.launch.command)
     except ValueError as error:
         yield "launch.command", f"launch.command can't be split into words: {error}"
+    if 0 < settings.session.pace_window_s < 1:
+        yield (
+            "session.pace_window_s",
+            "session.pace_window_s must be 0 or at least 1: a model says nothing before it has had 0.56 s",
+        )
     if settings.launch.backoff_max_s < settings.launch.backoff_initial_s:
         yield (
             "launch.backoff_max_s",

@@ -29,6 +29,18 @@ _CLOSE = WSMsgType.CLOSE
 _MESSAGE_MAX_BYTES = 4_194_304
 """Largest message taken from a model server: a `done` repeats its whole turn, and three hours of speech are 200 kB."""
 
+_ERROR_CODES = frozenset(
+    {
+        "invalid_audio",
+        "invalid_event",
+        "invalid_json",
+        "model_not_found",
+        "model_not_validated",
+        "processing_error",
+        "unknown_event",
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class VllmOptions:
@@ -81,18 +93,19 @@ class VllmLeg(WSListener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """The connection is gone: never a clean end, whatever the close code says."""
-        ours = transport.close_handshake.sent if transport.close_handshake is not None else None
-        if self._close_code is not None:
-            error = ParleyError("upstream-closed", f"The connection ended with close code {self._close_code}.")
-        elif ours is None:
-            error = ParleyError("upstream-closed", "The connection ended with no close frame.")
-        elif ours.code == WSCloseCode.GOING_AWAY:
-            error = ParleyError("upstream-closed", "It did not answer a ping in time.")
-        else:
+        sent = transport.close_handshake.sent if transport.close_handshake is not None else None
+        ours = WSCloseCode.OK if sent is None else sent.code
+        if ours not in (WSCloseCode.OK, WSCloseCode.GOING_AWAY):
             error = ParleyError("upstream-protocol", "It sent what is no WebSocket frame, or one that is too large.")
             # picows keeps its own error in a future that asyncio complains about unless it is asked for; it is set
             # as soon as this returns.
             asyncio.ensure_future(transport.wait_disconnected()).add_done_callback(asyncio.Task.exception)
+        elif self._close_code is not None:
+            error = ParleyError("upstream-closed", f"The connection ended with close code {self._close_code}.")
+        elif ours == WSCloseCode.GOING_AWAY:
+            error = ParleyError("upstream-closed", "It did not answer a ping in time.")
+        else:
+            error = ParleyError("upstream-closed", "The connection ended with no close frame.")
         self._fail(error)
 
     def pause_writing(self) -> None:
@@ -135,8 +148,9 @@ class VllmLeg(WSListener):
             if not self._created.done():
                 self._created.set_result(None)
         elif isinstance(value, vllm.Failed):
-            # Only the code: the text is the model server's own and may quote what was said.
-            self._fail(ParleyError("upstream-error", f"Its code is {value.code or 'not given'}."))
+            # Only a code that is known: the rest is the model server's own text and may quote what was said.
+            code = value.code if value.code in _ERROR_CODES else "none of vLLM's" if value.code else "not given"
+            self._fail(ParleyError("upstream-error", f"Its code is {code}."))
 
     def _fail(self, error: ParleyError) -> None:
         if not self._created.done():
