@@ -177,18 +177,18 @@ async def test_a_model_that_is_mute_from_the_start_is_told(start_gateway: Gatewa
     gateway = await start_gateway(session={"first_delta_timeout_s": 0.2})
     client = await gateway.open()
     await client.start()
-    await client.say(pcm(1.0))
+    await client.say_until_closed(pcm(1.0))
     await assert_told(client, "upstream-stalled")
 
 
 async def test_a_model_that_falls_mute_is_told(start_gateway: GatewayStarter, vllm: FakeVllm) -> None:
-    gateway = await start_gateway(session={"stall_timeout_s": 0.2})
+    gateway = await start_gateway(session={"stall_timeout_s": 0.5})
     client = await gateway.open()
     await client.start()
     await client.say(pcm(1.0))
     await client.until("transcription.delta")
     vllm.sessions[0].hold_model()
-    await client.say(pcm(2.0))
+    await client.say_until_closed(pcm(2.0))
     await assert_told(client, "upstream-stalled")
 
 
@@ -210,14 +210,14 @@ async def test_a_model_server_that_reads_nothing_is_told(start_gateway: GatewayS
     leg = await vllm.session()
     leg.stop_reading()
     await client.start()
-    await client.say(pcm(300.0), 128_000)
+    await client.say_until_closed(pcm(300.0), 128_000)
     ending = await client.until_closed()
     assert ending.error_code == "upstream-stalled"
     leg.read_again()
 
 
 async def test_a_client_that_pauses_is_not_taken_for_a_stall(start_gateway: GatewayStarter, vllm: FakeVllm) -> None:
-    gateway = await start_gateway(session={"first_delta_timeout_s": 0.05, "stall_timeout_s": 0.05})
+    gateway = await start_gateway(session={"first_delta_timeout_s": 0.4, "stall_timeout_s": 0.4})
     client = await gateway.open()
     await client.start()
     await client.say(pcm(0.5))
@@ -226,7 +226,7 @@ async def test_a_client_that_pauses_is_not_taken_for_a_stall(start_gateway: Gate
     for _ in range(2):
         mute = await gateway.open()
         await mute.start()
-        await mute.say(pcm(1.0))
+        await mute.say_until_closed(pcm(1.0))
         assert (await mute.until_closed()).error_code == "upstream-stalled"
     await client.say(pcm(0.5))
     await client.finish()

@@ -173,7 +173,7 @@ async def test_a_paused_client_is_not_read_until_it_is_resumed() -> None:
 
 
 async def test_a_silent_client_is_pinged_and_one_that_answers_is_kept() -> None:
-    async with listening(PortLimits(ping_interval_s=0.03, ping_timeout_s=0.03)) as listener:
+    async with listening(PortLimits(ping_interval_s=0.2, ping_timeout_s=0.2)) as listener:
         socket, session = await listener.open()
         for _ in range(3):
             ping = await socket.frame()
@@ -225,12 +225,13 @@ async def test_a_body_that_stops_half_way_is_given_up_with_the_reason() -> None:
 
 
 async def test_a_body_that_goes_on_in_time_is_not_given_up() -> None:
-    async with listening(stall_timeout_s=0.1) as listener:
+    async with listening(stall_timeout_s=0.4) as listener:
         socket = await listener.connect()
         head = {"Host": "parley.test", "Content-Type": "audio/pcm", "Content-Length": "64"}
         socket.send(request("/invocations", head, method="POST"))
         for _ in range(4):
-            await asyncio.sleep(0.04)
+            # As a slow uplink would: each piece in time, all of them together not.
+            await asyncio.sleep(0.12)
             socket.send(bytes(16))
         session = await listener.host.session()
         await session.until(ev.TurnEnded)

@@ -39,7 +39,7 @@ async def test_a_silent_connection_is_cut_off(start_gateway: GatewayStarter) -> 
 
 
 async def test_a_session_may_be_silent_for_longer_than_a_head(start_gateway: GatewayStarter) -> None:
-    gateway = await start_gateway(server={"head_timeout_s": 0.05})
+    gateway = await start_gateway(server={"head_timeout_s": 0.3})
     quiet = await gateway.connect()
     silent = await gateway.raw()
     # The end of the silent one tells that the time is over.

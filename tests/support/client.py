@@ -1,5 +1,6 @@
 """A client of the gateway on the `websockets` library, which shares no code with Parley."""
 
+import contextlib
 import json
 from collections.abc import AsyncIterable, Iterable
 from dataclasses import dataclass
@@ -89,6 +90,11 @@ class Client:
         """Audio at full speed."""
         for piece in pieces(audio, piece_bytes):
             await self.append(piece)
+
+    async def say_until_closed(self, audio: bytes, piece_bytes: int = PIECE_BYTES) -> None:
+        """Audio at full speed, on a connection that may be closed in the middle of it."""
+        with contextlib.suppress(ConnectionClosed):
+            await self.say(audio, piece_bytes)
 
     async def finish(self) -> None:
         await self.send("input_audio_buffer.commit", final=True)

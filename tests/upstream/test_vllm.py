@@ -297,7 +297,7 @@ async def test_a_silent_server_is_pinged_and_given_up_when_it_does_not_answer(
 
 async def test_a_silent_server_that_answers_pings_is_kept(open_leg: OpenLeg, vllm: FakeVllm) -> None:
     sink = Sink()
-    await bounded("the leg opens", open_leg(sink, ping_interval_s=0.02, ping_timeout_s=0.02))
+    await bounded("the leg opens", open_leg(sink, ping_interval_s=0.2, ping_timeout_s=0.2))
     connection = await vllm.session()
     await vllm.changes.until("three pings", lambda: connection.pings >= 3)
     assert sink.events == []

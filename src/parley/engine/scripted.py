@@ -16,7 +16,7 @@ from parley.engine.clock import (
     deltas_of_turn,
     samples_for_delta,
 )
-from parley.engine.transcriber import EngineDescription
+from parley.engine.transcriber import EngineDescription, TurnBuffer
 
 FRAMES_PER_STEP_MAX = 125
 """Most frames that one step consumes: 10 s."""
@@ -34,44 +34,19 @@ _WORD_LIST = (
 WORDS = tuple(_WORD_LIST.split())
 """What a checksum's six bits say."""
 
-_BYTES_PER_SAMPLE = 2
-
 
 def word_of(checksum: int) -> str:
     """The word for the lowest six bits of `checksum`."""
     return WORDS[checksum % len(WORDS)]
 
 
-class ScriptedTranscriber:
+class ScriptedTranscriber(TurnBuffer):
     """A `Transcriber` that says checksums. The word in delta `k` covers the first `k + 1` frames of audio."""
 
     def __init__(self, frames_per_word: int) -> None:
+        super().__init__()
         self._frames_per_word = frames_per_word
-        self._pending = bytearray()
-        self._fed_samples = 0
         self._checksum = 0
-        self._emitted = 0
-        self._ended = False
-        self._finished = False
-
-    @property
-    def pending_samples(self) -> int:
-        """Audio fed and not yet consumed."""
-        return len(self._pending) // _BYTES_PER_SAMPLE
-
-    @property
-    def finished(self) -> bool:
-        """Whether the turn was ended and all its deltas are out."""
-        return self._finished
-
-    def feed(self, pcm16: bytes | bytearray | memoryview) -> None:
-        """Take PCM16 LE audio, 16 kHz, mono, whole samples."""
-        self._pending += pcm16
-        self._fed_samples += len(pcm16) // _BYTES_PER_SAMPLE
-
-    def end(self) -> None:
-        """Declare that no more audio follows."""
-        self._ended = True
 
     def step(self, behind_s: float = 0.0) -> list[str]:
         """Consume fed audio, 10 s at most, and return its deltas; see `Transcriber.step`. Never thins."""
@@ -92,9 +67,7 @@ class ScriptedTranscriber:
         return "" if (self._emitted + 1) % self._frames_per_word else f" {word_of(self._checksum)}"
 
     def _consume(self, samples: int) -> None:
-        size = samples * _BYTES_PER_SAMPLE
-        self._checksum = zlib.crc32(self._pending[:size], self._checksum)
-        del self._pending[:size]
+        self._checksum = zlib.crc32(self._take(samples), self._checksum)
 
     def _tail(self) -> list[str]:
         """The deltas of the turn's end; the last words go where all audio is covered, nothing after them."""

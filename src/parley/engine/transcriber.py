@@ -59,6 +59,47 @@ class Transcriber(Protocol):
         ...
 
 
+BYTES_PER_SAMPLE = 2
+"""Of PCM16."""
+
+
+class TurnBuffer:
+    """What every transcriber keeps of its turn: audio fed and not yet consumed, and how far the deltas have come."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+        self._fed_samples = 0
+        self._emitted = 0
+        self._ended = False
+        self._finished = False
+
+    @property
+    def pending_samples(self) -> int:
+        """Audio fed and not yet consumed."""
+        return len(self._pending) // BYTES_PER_SAMPLE
+
+    @property
+    def finished(self) -> bool:
+        """Whether the turn was ended and all its deltas are out."""
+        return self._finished
+
+    def feed(self, pcm16: bytes | bytearray | memoryview) -> None:
+        """Take PCM16 LE audio, 16 kHz, mono, whole samples."""
+        self._pending += pcm16
+        self._fed_samples += len(pcm16) // BYTES_PER_SAMPLE
+
+    def end(self) -> None:
+        """Declare that no more audio follows."""
+        self._ended = True
+
+    def _take(self, samples: int) -> bytes:
+        """Consume the oldest pending samples."""
+        size = samples * BYTES_PER_SAMPLE
+        taken = bytes(self._pending[:size])
+        del self._pending[:size]
+        return taken
+
+
 class Engine(Protocol):
     """A recogniser that many turns share."""
 
