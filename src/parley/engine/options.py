@@ -45,7 +45,8 @@ class EngineOptions:
     `buffered_audio_max_s` seconds of audio not yet consumed, and one message more; then its socket is not read. A
     session that sends nothing for `idle_timeout_s` is ended; 0 keeps it for ever. `max_model_len` tokens,
     39 and one for each delta, are the most of a turn, as for vLLM: it then ends with a `transcription.done` nobody
-    asked for. The default is 2 h 54 min of audio.
+    asked for. The default is 2 h 54 min of audio. A stream that trails real time by more than `behind_slack_s` is
+    decoded less often until it has caught up: the one thing that makes its text depend on more than its audio.
     """
 
     host: str = "127.0.0.1"
@@ -58,6 +59,7 @@ class EngineOptions:
     buffered_audio_max_s: float = 60.0
     idle_timeout_s: float = 600.0
     max_model_len: int = 131_072
+    behind_slack_s: float = 1.0
     faults: FaultPlan = field(default_factory=FaultPlan)
 
     def __post_init__(self) -> None:

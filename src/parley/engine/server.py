@@ -91,7 +91,9 @@ class EngineServer:
         self._description = engine.describe()
         self._metrics = EngineMetrics(self._description)
         self._shared = Shared(engine, executor, self._metrics, FaultClock(options.faults), options.model_name)
-        self._limits = SessionLimits(options.buffered_audio_max_s, options.idle_timeout_s, options.max_model_len)
+        self._limits = SessionLimits(
+            options.buffered_audio_max_s, options.idle_timeout_s, options.max_model_len, options.behind_slack_s
+        )
         self._sessions: dict[EngineSession, asyncio.Event] = {}
         self._draining = False
         self._created_s = int(time.time())

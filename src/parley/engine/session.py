@@ -31,9 +31,6 @@ MESSAGE_MAX_BYTES = 16 * 2**20
 PROMPT_TOKENS = 39
 """What vLLM reports for Voxtral: one begin token, 32 of left padding, 6 of delay."""
 
-BEHIND_SLACK_S = 1.0
-"""How far a stream may trail real time before its decodes are spaced apart."""
-
 SEND_TIMEOUT_S = 30.0
 """How long a write may wait for a client that does not read."""
 
@@ -62,6 +59,7 @@ class SessionLimits:
     buffered_audio_max_s: float
     idle_timeout_s: float
     max_model_len: int
+    behind_slack_s: float = 1.0
 
 
 @dataclass(slots=True)
@@ -261,7 +259,7 @@ class EngineSession:
         received_s = turn.samples_received / SAMPLE_RATE_HZ
         consumed_s = received_s - self._turn_backlog_samples(turn, transcriber) / SAMPLE_RATE_HZ
         due_s = min(received_s, time.monotonic() - started_s)
-        return max(0.0, due_s - consumed_s - BEHIND_SLACK_S)
+        return max(0.0, due_s - consumed_s - self._limits.behind_slack_s)
 
     def _turn_backlog_samples(self, turn: TurnInput, transcriber: Transcriber) -> int:
         return transcriber.pending_samples + sum(map(len, turn.pieces)) // 2
