@@ -92,18 +92,15 @@ class Session:
         True: the audio is accounted for and goes to the leg now. False: nothing has changed; handle the event.
         """
         leg = self._leg
-        if leg is None or leg.state is not LegState.RUNNING or leg.blocked:
+        if leg is None or leg.state is not LegState.RUNNING:
             return False
-        turn, lag = leg.turn, leg.sent_samples - leg.consumed_samples
+        turn = leg.turn
         assert turn is not None
         # The turn's input is open, nothing waits before this piece, and the model keeps up.
-        if lag >= self._window_samples or turn.closed or turn.held:
+        if turn.closed or turn.held or not self._may_send(leg):
             return False
-        samples = audio.samples
-        turn.received_samples += samples
-        leg.sent_samples += samples
-        if lag <= _STALL_LAG_SAMPLES:
-            leg.progress_at = now
+        turn.received_samples += audio.samples
+        leg.sent(audio.samples, _STALL_LAG_SAMPLES, now)
         return True
 
     def take_delta(self, leg_id: int, text: Text, now: float) -> bool | None:
