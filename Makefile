@@ -1,6 +1,6 @@
 # `make demo` and `make test` need nothing but a Python >= 3.12; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format bench test-vllm lock clean
+.PHONY: help setup demo serve test check format sim recovery bench test-vllm lock clean
 ARGS ?=
 BIN := .venv/bin
 
@@ -26,6 +26,12 @@ check: .venv/.ready ## style, types and import layers alone
 
 format: .venv/.ready ## rewrite the code in the house style
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .
+
+sim: .venv/.ready ## simulate sessions with faults (ARGS="--seeds 10000", ARGS="--seed 7" shows one)
+	@$(BIN)/parley simulate --seeds 1000 $(ARGS)
+
+recovery: .venv/.ready ## cut real connections and kill real model servers, and report (ARGS="--engine tiny-en")
+	@$(BIN)/python -m benchmarks.recovery $(ARGS)
 
 bench: .venv/.ready ## measure the gateway beside nginx and a FastAPI splice (minutes; Linux, needs nginx and gcc)
 	@sh benchmarks/run.sh $(ARGS)

@@ -41,6 +41,8 @@ class Contestant:
     path: str = "/v1/realtime"
     ready: str | None = None
     """Page that answers 200 when the server is up; without one, an open port is enough."""
+    opts_in: bool = False
+    """Whether its sessions opt in to Parley's session contract: numbered events, acknowledgements both ways."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,18 @@ class CpuTime:
 
 def contestants(upstream_port: int) -> dict[str, Contestant]:
     """All of them by name, in the order of the report."""
-    own, nginx, splice, frames = (upstream_port + offset for offset in (1, 2, 3, 4))
+    own, nginx, splice, frames, contract = (upstream_port + offset for offset in (1, 2, 3, 4, 5))
     peer = ("--upstream-port", str(upstream_port))
     every = (
         Contestant("parley", "Parley, session core on", own, _parley(own, upstream_port), ready="/ping"),
+        Contestant(
+            "contract",
+            "Parley, sessions that can be resumed",
+            contract,
+            _parley(contract, upstream_port),
+            ready="/ping",
+            opts_in=True,
+        ),
         Contestant("nginx", "nginx, WebSocket reverse proxy", nginx, _nginx(nginx, upstream_port)),
         Contestant(
             "splice",

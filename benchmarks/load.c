@@ -23,6 +23,7 @@ enum {
     NAP_US = 200,               /* appends due within this time of each other are sent together */
     BURST_MAX = 32,             /* appends sent before answers are looked at again */
     RING = 512,                 /* appends in flight per session whose send time is kept */
+    ACK_EVERY = 32,             /* numbered events between two acknowledgements */
 };
 
 enum state { NEW, CONNECTING, UPGRADING, GREETING, OPEN, FINISHING, CLOSING, ENDED, FAILED };
@@ -32,11 +33,12 @@ struct session {
     enum state state;
     char key[25];
     uint64_t sent, units;    /* appends sent; the last unit of audio that was answered */
+    uint64_t seq;            /* the last numbered event, for sessions under Parley's contract */
     uint32_t sent_at_us[RING]; /* since the run began */
 };
 
 static struct {
-    long port, sessions, append_us, unit_us, text_every;
+    long port, sessions, append_us, unit_us, text_every, contract;
     const char *path;
 } set;
 static struct {
@@ -148,20 +150,38 @@ static bool take_delta(struct session *session, const char *text, size_t length,
     return true;
 }
 
+/* Under the contract every event is numbered, without gaps, and acknowledged now and then. */
+static bool take_number(struct session *session, const char *text, size_t length) {
+    const char *key = memmem(text, length, "\"seq\":", 6);
+    char ack[64];
+    uint64_t seq = 0;
+    if (!key) return false;
+    for (const char *at = key + 6; at < text + length && *at >= '0' && *at <= '9'; at++) seq = seq * 10 + (uint64_t)(*at - '0');
+    if (seq != session->seq + 1) return false;
+    session->seq = seq;
+    if (seq % ACK_EVERY) return true;
+    snprintf(ack, sizeof ack, "{\"type\":\"session.ack\",\"seq\":%llu}", (unsigned long long)seq);
+    return send_text(session, ack);
+}
+
 static bool take_message(struct session *session, const char *text, size_t length) {
     size_t head = length < 64 ? length : 64;
-    if (memmem(text, head, "\"transcription.delta\"", 21)) return take_delta(session, text, length, now_us());
+    if (memmem(text, head, "\"transcription.delta\"", 21))
+        return take_delta(session, text, length, now_us()) && (!set.contract || take_number(session, text, length));
     if (memmem(text, head, "\"error\"", 7)) return false;
     if (memmem(text, head, "\"session.created\"", 17) && session->state == GREETING) {
         session->state = OPEN;
         seen.opening--;
         seen.open++;
-        return send_text(session, "{\"type\":\"session.update\",\"model\":\"bench\"}") &&
+        return send_text(session, set.contract
+                                      ? "{\"type\":\"session.update\",\"model\":\"bench\",\"parley\":{\"resume\":true}}"
+                                      : "{\"type\":\"session.update\",\"model\":\"bench\"}") &&
                send_text(session, "{\"type\":\"input_audio_buffer.commit\"}");
     }
     if (memmem(text, head, "\"transcription.done\"", 20)) {
         bool asked = session->state == FINISHING;
         session->state = CLOSING;
+        if (set.contract) return asked && send_text(session, "{\"type\":\"session.end\"}");
         return asked && send_frame(session, OP_CLOSE, "\x03\xe8", 2);
     }
     return session->state >= OPEN; /* a gateway's own notices */
@@ -176,7 +196,8 @@ static bool take_frame(struct session *session, const struct frame *frame) {
     case OP_PONG:
         return true;
     case OP_CLOSE:
-        return session->state == CLOSING;
+        /* Under the contract it is the server that closes. */
+        return session->state == CLOSING && (!set.contract || send_frame(session, OP_CLOSE, "\x03\xe8", 2));
     default:
         return false;
     }
@@ -371,6 +392,7 @@ static int run_load(int argc, char **argv) {
     set.append_us = option(argc, argv, "--append-ms", 100) * 1000;
     set.unit_us = option(argc, argv, "--unit-ms", 100) * 1000;
     set.text_every = option(argc, argv, "--text-every", 1);
+    set.contract = option(argc, argv, "--contract", 0);
     uint64_t per_second = (uint64_t)set.sessions * 1000000 / (uint64_t)set.append_us;
     run.from = per_second * (uint64_t)option(argc, argv, "--warm-s", 2);
     run.to = run.from + per_second * (uint64_t)option(argc, argv, "--measure-s", 5);
@@ -392,6 +414,6 @@ int main(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "run")) return run_load(argc - 2, argv + 2);
     fprintf(stderr, "usage: load upstream [--port N] [--append-ms N] [--unit-ms N] [--text-every N]\n"
                     "       load run [--port N] [--path /v1/realtime] [--sessions N] [--append-ms N] [--unit-ms N]\n"
-                    "                [--text-every N] [--warm-s N] [--measure-s N]\n");
+                    "                [--text-every N] [--contract 0|1] [--warm-s N] [--measure-s N]\n");
     return 2;
 }

@@ -16,7 +16,8 @@ from websockets.http11 import Request, Response
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.client.vllm_server import Handler, ScriptedVllm, greet
+from tests.client.parley_server import ScriptedParley
+from tests.client.vllm_server import Handler, ScriptedVllm, event, greet
 
 WORDS = (
     " Hello, and welcome to this short recording. A moment after each word is spoken, you can read it on the screen. "
@@ -32,6 +33,15 @@ async def crash(socket: ServerConnection) -> None:
     os._exit(7)
 
 
+async def die(socket: ServerConnection) -> None:
+    """Offers to resume the session, and is gone with its first audio."""
+    await socket.send(event("session.created", id="sess-test", created=1, parley={"resume_window_s": 30.0}))
+    await socket.send(event("session.updated", id="sess-test", resume={"token": "t0ken", "window_s": 30.0}))
+    while "append" not in str(await socket.recv()):
+        pass
+    os._exit(7)
+
+
 async def refuse(socket: ServerConnection) -> None:
     await greet(socket)
     await socket.close(1013)
@@ -43,6 +53,8 @@ HANDLERS: dict[str, Handler] = {
     "mute": ScriptedVllm({}),
     "crashing": crash,
     "refusing": refuse,
+    "dropping": ScriptedParley(text=WORDS, drops=1),
+    "dying": die,
 }
 
 

@@ -94,6 +94,19 @@ async def test_a_server_that_dies_during_the_recording_is_shown_with_its_log() -
     assert "something broke" in told
 
 
+async def test_a_server_that_dies_is_not_waited_for_although_it_offered_to_resume() -> None:
+    async with asyncio.timeout(20):
+        told = await failure_of("dying")
+    assert "ended by itself (status 7)" in told
+
+
+async def test_a_connection_that_is_lost_in_the_demo_is_told() -> None:
+    demo, screen = demonstration("dropping")
+    assert await demo.run() == 0
+    assert "connection lost, resuming ..." in screen.getvalue()
+    assert "nothing lost" in screen.getvalue()
+
+
 async def test_a_server_that_refuses_is_named_by_its_code() -> None:
     assert (await failure_of("refusing")).startswith("connection-lost: ")
 

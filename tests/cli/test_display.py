@@ -3,7 +3,16 @@ import io
 import pytest
 from rich.console import Console
 
-from parley.cli.display import TEXT_MAX_CHARACTERS, TEXT_MAX_LINES, LiveDisplay, NoDisplay, duration, is_live
+from parley.cli.display import (
+    TEXT_MAX_CHARACTERS,
+    TEXT_MAX_LINES,
+    LineDisplay,
+    LiveDisplay,
+    NoDisplay,
+    duration,
+    is_live,
+)
+from parley.client import ConnectionLost, SessionResumed
 
 
 class Clock:
@@ -139,3 +148,46 @@ def test_a_dumb_terminal_is_not_drawn_on(monkeypatch: pytest.MonkeyPatch, consol
 )
 def test_times_are_for_people(time_s: float, shown: str) -> None:
     assert duration(time_s) == shown
+
+
+def test_a_lost_connection_is_shown_until_it_is_back(console: Console, display: LiveDisplay) -> None:
+    display.text_received(" Hello")
+    assert "connection" not in screen_of(console, display)
+    display.interrupted(ConnectionLost(1006))
+    assert "connection lost, resuming ..." in screen_of(console, display)
+    display.interrupted(SessionResumed("resumed", (), (), 1, 0.5))
+    screen = screen_of(console, display)
+    assert "resumed after 0.5 s, nothing lost" in screen
+    assert "connection lost" not in screen
+    assert "Hello" in screen
+
+
+def test_a_loss_is_drawn_at_once(console: Console, display: LiveDisplay) -> None:
+    with display:
+        display.text_received(" Hello")
+        display.interrupted(ConnectionLost(1006))
+        assert isinstance(console.file, io.StringIO)
+        assert "resuming" in console.file.getvalue()
+
+
+def test_a_revision_replaces_the_text(console: Console, display: LiveDisplay) -> None:
+    display.text_received(" Hello")
+    display.text_received(" dare")
+    display.text_revised(" Hello there")
+    display.text_received(" you")
+    assert "  Hello there you▌" in screen_of(console, display)
+
+
+def test_without_a_terminal_a_loss_is_told_in_a_line() -> None:
+    lines: list[str] = []
+    with LineDisplay(lines.append) as display:
+        display.audio_sent(1.0)
+        display.text_received("Hello")
+        display.text_revised("Hello")
+        display.interrupted(ConnectionLost(1006))
+    assert lines == ["connection lost, resuming ..."]
+
+
+def test_who_wants_silence_is_told_nothing() -> None:
+    with NoDisplay() as display:
+        display.interrupted(ConnectionLost(1006))

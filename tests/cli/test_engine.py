@@ -37,7 +37,9 @@ def test_an_engine_without_weights_is_status_3(tmp_path: Path) -> None:
     assert errors.startswith("parley: engine-not-loaded: ")
 
 
-@pytest.mark.parametrize("arguments", [["--port", "70000"], ["--max-sessions", "0"], ["--engine", "large"]])
+@pytest.mark.parametrize(
+    "arguments", [["--port", "70000"], ["--max-sessions", "0"], ["--engine", "large"], ["--context-s", "1"]]
+)
 def test_options_out_of_range_are_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["engine", *arguments]) == 2
     assert "Invalid value" in capsys.readouterr().err

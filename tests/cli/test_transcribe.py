@@ -20,6 +20,7 @@ from parley.cli.writing import Writer
 from parley.client.microphone import MicrophoneSource
 from parley.core.errors import ParleyError
 from parley.wire.vllm import encode_failure
+from tests.client.parley_server import ScriptedParley
 from tests.client.vllm_server import ScriptedVllm, event, greet, listening
 from tests.support.waiting import bounded
 
@@ -138,7 +139,55 @@ async def test_json_holds_times_counts_and_measures(
     ]
     assert document["has_exact_times"] is True
     assert document["time_to_first_partial_s"] > 0
+    assert document["outcomes"] == []
     assert document["usage"] == {"prompt_tokens": 39, "completion_tokens": 29, "total_tokens": 68}
+
+
+async def test_a_lost_connection_is_told_in_two_lines(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with listening(ScriptedParley(drops=1)) as url:
+        assert await transcribed(job(url, folder / "one.wav")) == 0
+    output = capsys.readouterr()
+    assert output.out == "Hello there.\n"
+    lost, back = output.err.splitlines()
+    assert lost == "parley: connection lost, resuming ..."
+    assert back.startswith("parley: resumed after ")
+    assert back.endswith(", nothing lost")
+
+
+async def test_a_quiet_run_says_nothing_of_what_was_made_good(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with listening(ScriptedParley(drops=1)) as url:
+        assert await transcribed(job(url, folder / "one.wav", is_quiet=True)) == 0
+    assert capsys.readouterr().err == ""
+
+
+async def test_words_that_may_be_missing_make_the_run_fail(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lost = {"outcome": "restarted", "replayed_ms": [], "lost": [[200, 400]]}
+    async with listening(ScriptedParley(drops=1, outcome=lost)) as url:
+        assert await transcribed(job(url, folder / "one.wav", is_quiet=True)) == 1
+    output = capsys.readouterr()
+    assert output.out == "Hello there.\n"
+    assert output.err == "parley: words-missing: one.wav: words may be missing at 0.2 to 0.4 s.\n"
+
+
+async def test_json_holds_what_became_of_lost_connections_and_model_servers(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recovered = ("session.recovered", {"outcome": "rehydrated", "replayed_ms": [[0, 80]], "lost": []})
+    async with listening(ScriptedParley([recovered], drops=1)) as url:
+        assert await transcribed(job(url, folder / "one.wav", needs_times=True), "json") == 0
+    first, second = json.loads(capsys.readouterr().out)["outcomes"]
+    assert first.pop("downtime_s") >= 0
+    assert first == {"of": "session", "outcome": "resumed", "replayed_ms": [], "lost_ms": [], "attempts": 1}
+    assert second == {"of": "model-server", "outcome": "rehydrated", "replayed_ms": [[0, 80]], "lost_ms": []}
+
+
+async def test_on_a_terminal_a_lost_connection_is_shown(folder: Path) -> None:
+    screen = Screen(is_live=True)
+    async with listening(ScriptedParley(drops=1)) as url:
+        asked = job(url, folder / "one.wav")
+        assert await Transcribing(asked, Writer("text", None, asked.inputs), screen.console).run() == 0
+    assert "connection lost, resuming" in screen.file.getvalue()
+    assert "nothing lost" in screen.file.getvalue()
 
 
 async def test_json_of_silence_has_no_first_partial(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,3 +46,7 @@ def test_a_password_in_the_url_is_refused(typed: str) -> None:
 
 def test_the_origin_holds_no_path_or_query() -> None:
     assert origin("wss://host:1/secret?token=1") == "wss://host:1"
+
+
+def test_a_connection_for_a_session_that_is_there_says_so() -> None:
+    assert realtime_url("host", timestamps=True, resume=True).endswith("?empty_deltas=true&resume=1")

@@ -1,5 +1,8 @@
-from parley.client.failure import SessionFailed, SourceError, vllm_failure
+import pytest
+
+from parley.client.failure import SessionFailed, SourceError, reported_failure, vllm_failure
 from parley.core.errors import Fault, ParleyError, Retry
+from parley.wire.contract import Failed
 
 
 def test_a_parley_error_becomes_a_failure_with_all_its_data() -> None:
@@ -23,3 +26,9 @@ def test_a_model_servers_own_words_stay_out_of_a_failures_text() -> None:
 def test_a_sources_error_says_all_in_its_text() -> None:
     error = SourceError("ffmpeg-missing", "Install it.")
     assert (error.code, error.message, str(error)) == ("ffmpeg-missing", "Install it.", "ffmpeg-missing: Install it.")
+
+
+@pytest.mark.parametrize(("fault", "retry"), [("nobody", "never"), ("client", "sometimes"), (None, None)])
+def test_an_error_with_data_that_is_not_known_is_taken_as_a_vllms(fault: str | None, retry: str | None) -> None:
+    failure = reported_failure(Failed("No.", "processing_error", "new-code", fault, retry))
+    assert (failure.code, failure.retry) == ("processing_error", Retry.NEW_SESSION)

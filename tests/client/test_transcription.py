@@ -6,13 +6,15 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 
 from parley.audio.wav import wav_header
-from parley.client import SessionFailed, TextDelta, Usage, connect
+from parley.client import ConnectionLost, Recovered, SessionFailed, SessionResumed, TextDelta, Usage, connect
+from parley.client.events import Interruption
 from parley.client.failure import SourceError
 from parley.client.pacing import RealTimePace
 from parley.client.source import AudioSource, open_file
-from parley.client.transcription import Transcript, transcribe
+from parley.client.transcription import Transcription, transcribe
 from parley.core.errors import ParleyError
 
+from .parley_server import ScriptedParley, delta, revision
 from .vllm_server import ScriptedVllm, event, greet, listening
 
 
@@ -20,12 +22,19 @@ class Watch:
     def __init__(self) -> None:
         self.sent_s: list[float] = []
         self.text = ""
+        self.interruptions: list[Interruption] = []
 
     def audio_sent(self, duration_s: float) -> None:
         self.sent_s.append(duration_s)
 
     def text_received(self, text: str) -> None:
         self.text += text
+
+    def text_revised(self, text: str) -> None:
+        self.text = text
+
+    def interrupted(self, event: Interruption) -> None:
+        self.interruptions.append(event)
 
 
 class BrokenSource:
@@ -112,6 +121,48 @@ async def test_an_empty_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_transcript_does_not_show_what_was_said() -> None:
-    transcript = Transcript("secret", (TextDelta("secret"),), 0.0, 1.0, None, 1.0, Usage(), False)
+    transcript = Transcription("secret", (TextDelta("secret"),), 0.0, 1.0, None, 1.0, Usage(), False)
     assert "secret" not in repr(transcript)
     assert transcript.real_time_factor == 0.0
+
+
+async def test_a_lost_connection_leaves_its_outcome(wav: AudioSource) -> None:
+    watch = Watch()
+    server = ScriptedParley(drops=1)
+    async with listening(server) as url, connect(url) as session, wav as source:
+        transcription = await transcribe(session, source, observer=watch)
+    assert transcription.text == "Hello there."
+    (outcome,) = transcription.outcomes
+    assert isinstance(outcome, SessionResumed)
+    assert outcome.outcome == "resumed"
+    assert [type(event) for event in watch.interruptions] == [ConnectionLost, SessionResumed]
+    assert transcription.lost_ms == ()
+    assert server.firsts == ["session.update", "session.resume"]
+    assert server.paths == ["/v1/realtime", "/v1/realtime?resume=1"]
+
+
+async def test_what_may_be_missing_is_told_once(wav: AudioSource) -> None:
+    lost = {"outcome": "restarted", "replayed_ms": [], "lost": [[200, 400]]}
+    recovered = ("session.recovered", {**lost, "lost": [[200, 400], [0, 80]]})
+    server = ScriptedParley([("session.recovering", {"reason": "upstream-closed"}), recovered], drops=1, outcome=lost)
+    async with listening(server) as url, connect(url) as session, wav as source:
+        transcription = await transcribe(session, source)
+    assert transcription.lost_ms == ((0, 80), (200, 400))
+    assert [type(outcome) for outcome in transcription.outcomes] == [SessionResumed, Recovered]
+
+
+async def test_a_revision_changes_what_was_shown_and_its_pieces(wav: AudioSource) -> None:
+    watch = Watch()
+    script = [delta(" Hello"), delta(" dare."), revision(7, 11, "there")]
+    async with listening(ScriptedParley(script)) as url, connect(url) as session, wav as source:
+        transcription = await transcribe(session, source, observer=watch)
+    assert watch.text == " Hello there."
+    assert "".join(piece.text for piece in transcription.deltas) == " Hello there."
+
+
+async def test_a_turn_that_failed_has_no_transcript(wav: AudioSource) -> None:
+    error = {"code": "turn-failed", "message": "Again.", "fault": "upstream", "retry": "same-session"}
+    server = ScriptedParley([("transcription.failed", {"item_id": "item_1", "error": error})], text=None)
+    async with listening(server) as url, connect(url) as session, wav as source:
+        with pytest.raises(SessionFailed, match="turn-failed: Again"):
+            await transcribe(session, source)

@@ -1,5 +1,7 @@
 """What the core's tests are written with: audio and text to recognise, errors to compare, a session to drive."""
 
+import binascii
+import struct
 from collections.abc import Sequence
 
 from parley.core import events as ev
@@ -7,16 +9,31 @@ from parley.core.content import Audio, Text
 from parley.core.effects import Effect
 from parley.core.errors import ParleyError
 from parley.core.limits import SessionLimits
+from parley.core.profile import VOXTRAL, ModelProfile
 from parley.core.session import Session
 from parley.core.usage import Usage
 
 NO_WORDS = Text(b'""')
 USAGE = Usage(prompt_tokens=39, completion_tokens=23, total_tokens=62)
+SECOND = 16_000
+FRAME = 1_280
+CLOSED = ParleyError("upstream-closed", "It closed with code 1006.")
 
 
 def audio(mark: str = "a", samples: int = 1_600) -> Audio:
     """A piece that its mark tells from others; the core never looks into a payload."""
     return Audio(mark.encode(), samples)
+
+
+def pcm(samples: int, begin: int = 0) -> Audio:
+    """Real base64 of PCM16: each sample's value is where it stands in the turn, modulo 65536."""
+    values = [position % 65_536 for position in range(begin, begin + samples)]
+    return Audio(binascii.b2a_base64(struct.pack(f"<{samples}H", *values), newline=False), samples)
+
+
+def places(audio: Audio) -> list[int]:
+    """What `pcm` wrote."""
+    return list(struct.unpack(f"<{audio.samples}H", binascii.a2b_base64(audio.payload)))
 
 
 class AnError(ParleyError):
@@ -33,11 +50,25 @@ def _facts(error: ParleyError) -> tuple[str, str, float | None]:
     return error.code, error.detail, error.retry_after_s
 
 
+def give(session: Session, event: ev.Event, now: float) -> list[Effect]:
+    """Hand an event over at the entrance for its kind; clients' events come from the current attachment."""
+    if isinstance(event, ev.ClientEvent):
+        return session.handle_client(event, session.generation, now)
+    return session.handle(event, now)
+
+
 class Driven:
     """A session driven by hand at a clock that only moves when told; its invariants are checked after every event."""
 
-    def __init__(self, limits: SessionLimits | None = None, models: Sequence[str] = ("voxtral",)) -> None:
-        self.session = Session(limits or SessionLimits(), models)
+    def __init__(
+        self,
+        limits: SessionLimits | None = None,
+        models: Sequence[str] = ("voxtral",),
+        profile: ModelProfile = VOXTRAL,
+        *,
+        context_s: float = 0.0,
+    ) -> None:
+        self.session = Session(limits or SessionLimits(), models, profile, jitter=0.0, context_s=context_s)
         self.now = 0.0
         self.opening = self.session.open(self.now)
 
@@ -45,7 +76,7 @@ class Driven:
         """The effects of these events, in order."""
         effects: list[Effect] = []
         for event in events:
-            effects += self.session.handle(event, self.now)
+            effects += give(self.session, event, self.now)
             self.session.check()
         return effects
 
@@ -61,16 +92,29 @@ class Driven:
         return self.at(deadline, ev.TimerFired())
 
 
-def ready(limits: SessionLimits | None = None) -> Driven:
+def ready(limits: SessionLimits | None = None, profile: ModelProfile = VOXTRAL) -> Driven:
     """A session whose leg is open and whose model is named."""
-    driven = Driven(limits)
+    driven = Driven(limits, profile=profile)
     driven(ev.ModelNamed("voxtral"), ev.LegOpened(1))
     return driven
 
 
-def running(limits: SessionLimits | None = None, first: Audio | None = None) -> Driven:
+def opted_in(limits: SessionLimits | None = None, profile: ModelProfile = VOXTRAL) -> Driven:
+    """The same with a client that opted in to the session's contract."""
+    driven = ready(limits, profile)
+    driven(ev.ResumeEnabled())
+    return driven
+
+
+def running(
+    limits: SessionLimits | None = None,
+    first: Audio | None = None,
+    *,
+    is_opted_in: bool = False,
+    profile: ModelProfile = VOXTRAL,
+) -> Driven:
     """A session in its first turn, whose first piece of audio has been sent."""
-    driven = ready(limits)
+    driven = opted_in(limits, profile) if is_opted_in else ready(limits, profile)
     driven(ev.TurnStarted(), ev.AudioReceived(first or audio("first")))
     return driven
 
@@ -97,6 +141,21 @@ def deltas(count: int, leg: int = 1) -> list[ev.Event]:
     return [ev.DeltaReceived(leg, NO_WORDS) for _ in range(count)]
 
 
-def done(words: str = " hello", leg: int = 1) -> ev.TurnTranscribed:
+def transcribed(words: str = " hello", leg: int = 1) -> ev.TurnTranscribed:
     """The model ends the turn."""
     return ev.TurnTranscribed(leg, Text.of(words), USAGE)
+
+
+def done(words: str = " hello", leg: int = 1) -> list[ev.Event]:
+    """The model comes to the end of a turn of up to 5 s without a further word, and ends it."""
+    return [*deltas(64, leg), transcribed(words, leg)]
+
+
+def says(words: str, leg: int = 1) -> ev.DeltaReceived:
+    """The model says something."""
+    return ev.DeltaReceived(leg, Text.of(words))
+
+
+def fails(leg: int = 1, error: ParleyError = CLOSED) -> ev.LegFailed:
+    """The leg is lost."""
+    return ev.LegFailed(leg, error)

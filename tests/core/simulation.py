@@ -10,6 +10,7 @@ from parley.core.limits import SessionLimits
 from parley.core.session import Session
 from parley.core.usage import Usage
 
+from .builders import give
 from .grammar import Grammar
 
 FIRST_DELTA_SAMPLES = 9_000
@@ -131,7 +132,7 @@ class Simulation:
         if isinstance(event, ev.AudioReceived):
             self.held.append(event.audio)
         self.now += 0.001
-        self._do(event, self.session.handle(event, self.now))
+        self._do(event, give(self.session, event, self.now))
 
     def _do(self, event: ev.Event | None, effects: list[ef.Effect]) -> None:
         self.session.check()

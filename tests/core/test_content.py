@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from parley.core.content import SAMPLE_RATE, Audio, Text
 
+from .builders import pcm
+
 CANARY = "canary-7d1f"
 any_text = st.text(st.characters(codec="utf-8"))
 
@@ -80,3 +82,14 @@ def test_joined_literals_are_what_the_joined_value_would_be_written_as(values: l
         return json.dumps(value, ensure_ascii=ensure_ascii).encode()
 
     assert Text.joined(Text(literal(value)) for value in values).literal == literal("".join(values))
+
+
+@pytest.mark.parametrize("samples", [0, 1, 99])
+def test_audio_after_some_samples_is_the_rest_of_it(samples: int) -> None:
+    rest = pcm(100).after(samples)
+    assert rest == pcm(100 - samples, begin=samples)
+
+
+def test_something_of_audio_must_be_left() -> None:
+    with pytest.raises(AssertionError, match="something left"):
+        pcm(100).after(100)

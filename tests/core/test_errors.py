@@ -16,6 +16,9 @@ CODES = list(ERRORS)
 
 # RFC 6455 section 7.4.1 and the IANA registry: what an endpoint may send (1005, 1006 and 1015 it may not).
 SENDABLE_CLOSE_CODES = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014}
+# RFC 6455 section 7.4.2: 4000 to 4999 are for private use. Ours end in the HTTP status of the same refusal; 416 is
+# "range not satisfiable", the events that can't be sent again.
+OWN_CLOSE_CODES = {4403, 4404, 4409, 4410, 4416}
 H2_ERRORS = {  # RFC 9113 section 7
     "NO_ERROR",
     "PROTOCOL_ERROR",
@@ -50,7 +53,7 @@ def test_codes_are_unique() -> None:
     assert len(set(CODES)) == len(CODES)
 
 
-def test_only_a_message_that_can_be_dropped_leaves_the_session_as_it_was() -> None:
+def test_only_a_message_that_can_be_dropped_or_a_turn_that_failed_alone_leaves_the_session_as_it_was() -> None:
     assert {spec.code for spec in SPECS if spec.retry is Retry.SAME_SESSION} == {
         "invalid-json",
         "invalid-event",
@@ -59,6 +62,7 @@ def test_only_a_message_that_can_be_dropped_leaves_the_session_as_it_was() -> No
         "binary-frame",
         "model-not-found",
         "model-not-set",
+        "turn-failed",
     }
 
 
@@ -75,7 +79,7 @@ class TestEveryRow:
         assert status.is_client_error if spec.fault is Fault.CLIENT else status.is_server_error or status == 424
 
     def test_closes_a_websocket_with_a_code_that_may_be_sent(self, spec: ErrorSpec) -> None:
-        assert spec.ws_close in SENDABLE_CLOSE_CODES
+        assert spec.ws_close in SENDABLE_CLOSE_CODES or spec.ws_close in OWN_CLOSE_CODES
         # 1000 and 1001 would look like a success.
         assert spec.ws_close > 1001
 
@@ -100,8 +104,8 @@ class TestEveryRow:
         assert (spec.openai_type == "invalid_request_error") is is_client
         assert (spec.aws_exception == "ModelError") is (spec.fault is Fault.UPSTREAM)
 
-    def test_says_that_a_new_session_may_help_when_the_client_is_not_at_fault(self, spec: ErrorSpec) -> None:
-        assert spec.fault is Fault.CLIENT or spec.retry is Retry.NEW_SESSION
+    def test_says_that_a_retry_may_help_when_the_client_is_not_at_fault(self, spec: ErrorSpec) -> None:
+        assert spec.fault is Fault.CLIENT or spec.retry is not Retry.NEVER
 
 
 @pytest.mark.parametrize(
@@ -116,6 +120,12 @@ class TestEveryRow:
         ("at-capacity", 503, 1013, "processing_error"),
         ("shutting-down", 503, 1012, "processing_error"),
         ("internal-error", 500, 1011, "processing_error"),
+        ("wrong-principal", 403, 4403, "invalid_event"),
+        ("unknown-session", 404, 4404, "invalid_event"),
+        ("superseded", 409, 4409, "invalid_event"),
+        ("expired", 410, 4410, "invalid_event"),
+        ("gap", 409, 4416, "invalid_event"),
+        ("turn-failed", 424, 1011, "processing_error"),
     ],
 )
 def test_the_numbers_that_clients_rely_on_stay(code: str, status: int, close: int, vllm_code: str) -> None:

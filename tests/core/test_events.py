@@ -16,7 +16,7 @@ TEXT = Text.of(CANARY)
 ERROR = ParleyError("upstream-closed", "It closed with code 1006.")
 
 EVENTS: list[tuple[ev.Event, str]] = [
-    (ev.AudioReceived(AUDIO), "AudioReceived(audio=Audio(samples=1600))"),
+    (ev.AudioReceived(AUDIO), "AudioReceived(audio=Audio(samples=1600), counts=True)"),
     (ev.TurnStarted(), "TurnStarted()"),
     (ev.TurnEnded(), "TurnEnded()"),
     (ev.ModelNamed("voxtral"), "ModelNamed(name='voxtral')"),
@@ -24,12 +24,20 @@ EVENTS: list[tuple[ev.Event, str]] = [
     (ev.ClientBlocked(), "ClientBlocked()"),
     (ev.ClientUnblocked(), "ClientUnblocked()"),
     (ev.ClientClosed(), "ClientClosed()"),
+    (ev.ResumeEnabled(), "ResumeEnabled()"),
+    (ev.OutputAcked(7), "OutputAcked(seq=7)"),
+    (ev.SessionClosed(), "SessionClosed()"),
+    (ev.InputCleared(), "InputCleared()"),
+    (ev.TurnCancelled(3), "TurnCancelled(item=3)"),
+    (ev.ResumeRequested(2, 7), "ResumeRequested(generation=2, seq=7)"),
     (ev.LegOpened(1), "LegOpened(leg=1)"),
     (ev.LegFailed(1, ERROR), f"LegFailed(leg=1, error={ERROR!r})"),
     (ev.LegBlocked(1), "LegBlocked(leg=1)"),
     (ev.LegUnblocked(1), "LegUnblocked(leg=1)"),
     (ev.DeltaReceived(1, TEXT), "DeltaReceived(leg=1, text=Text(bytes=11))"),
     (ev.TurnTranscribed(1, TEXT, USAGE), f"TurnTranscribed(leg=1, text=Text(bytes=11), usage={USAGE!r})"),
+    (ev.SpeechMeasured(1, 800), "SpeechMeasured(leg=1, speech_samples=800)"),
+    (ev.RotationAsked(), "RotationAsked()"),
     (ev.DrainStarted(9.5), "DrainStarted(deadline=9.5)"),
     (ev.TimerFired(), "TimerFired()"),
 ]
@@ -43,3 +51,7 @@ def test_the_table_below_holds_every_event() -> None:
 def test_an_event_shows_its_facts_and_no_content(event: ev.Event, shown: str) -> None:
     assert repr(event) == shown
     assert CANARY not in f"{event} {event!r}"
+
+
+def test_a_client_that_cancels_without_an_item_means_the_oldest_turn() -> None:
+    assert ev.TurnCancelled() == ev.TurnCancelled(0)

@@ -32,3 +32,8 @@ def test_every_limit_is_above_zero_and_named_with_its_unit(field: object) -> Non
 def test_a_session_holds_no_more_than_a_few_megabytes_by_default() -> None:
     limits = SessionLimits()
     assert limits.held_bytes_max + limits.output_max_bytes < 12 * 2**20
+
+
+def test_the_journal_is_counted_in_samples_and_may_take_twice_the_memory_of_its_base64() -> None:
+    limits = SessionLimits(journal_max_s=3.0)
+    assert (limits.journal_samples_max, limits.journal_bytes_max) == (48_000, 48_000 * 2 * 4 // 3 * 2)

@@ -1,101 +1,104 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from parley.core.content import Text
-from parley.core.effects import Effect, SendDelta, SendDone
+from parley.core.effects import SendDelta, SendDone, SendError
+from parley.core.errors import ParleyError
+from parley.core.ledger import Output
 from parley.core.outbox import Outbox
 
 from .builders import NO_WORDS, USAGE
 
 HELLO = Text.of(" hello")
 WORLD = Text.of(" world")
-DONE = SendDone(Text.of(" hello world"), USAGE)
+DONE = SendDone(Text.of(" hello world"), USAGE, item=1)
 
 
-def blocked(bytes_max: int = 1_000) -> Outbox:
-    outbox = Outbox(bytes_max)
-    outbox.block()
-    return outbox
-
-
-def test_a_new_outbox_holds_nothing_for_a_client_that_reads() -> None:
+def test_a_new_outbox_holds_nothing() -> None:
     outbox = Outbox(0)
-    assert (outbox.blocked, outbox.held_bytes, outbox.is_full) == (False, 0, False)
+    assert (outbox.held_bytes, outbox.is_full, outbox.release()) == (0, False, [])
 
 
-def test_a_done_passes_straight_through_to_a_client_that_reads() -> None:
-    outbox = Outbox(0)
-    assert outbox.done(DONE) == [DONE]
-    assert outbox.held_bytes == 0
+def test_the_deltas_of_a_turn_are_joined() -> None:
+    outbox = Outbox(1_000)
+    outbox.hold_delta(HELLO, 1)
+    outbox.hold_delta(WORLD, 1)
+    assert outbox.release() == [SendDelta(Text.of(" hello world"), item=1)]
 
 
-def test_deltas_are_held_and_joined_while_the_client_does_not_read() -> None:
-    outbox = blocked()
-    outbox.hold(HELLO)
-    outbox.hold(WORLD)
-    assert outbox.unblock() == [SendDelta(Text.of(" hello world"))]
+def test_the_deltas_of_two_turns_are_not() -> None:
+    outbox = Outbox(1_000)
+    outbox.hold_delta(HELLO, 1)
+    outbox.hold_delta(WORLD, 2)
+    assert outbox.release() == [SendDelta(HELLO, item=1), SendDelta(WORLD, item=2)]
 
 
 def test_a_done_keeps_its_place_behind_the_deltas_before_it() -> None:
-    outbox = blocked()
-    outbox.hold(HELLO)
-    assert outbox.done(DONE) + outbox.done(DONE) == []
-    outbox.hold(WORLD)
-    assert outbox.unblock() == [SendDelta(HELLO), DONE, DONE, SendDelta(WORLD)]
+    outbox = Outbox(1_000)
+    outbox.hold_delta(HELLO, 1)
+    outbox.hold(DONE)
+    outbox.hold(DONE)
+    outbox.hold_delta(WORLD, 1)
+    assert outbox.release() == [SendDelta(HELLO, item=1), DONE, DONE, SendDelta(WORLD, item=1)]
 
 
 def test_nothing_is_handed_out_twice() -> None:
-    outbox = blocked()
-    outbox.hold(HELLO)
-    outbox.unblock()
-    assert outbox.unblock() == []
-    assert (outbox.blocked, outbox.held_bytes) == (False, 0)
+    outbox = Outbox(1_000)
+    outbox.hold_delta(HELLO, 1)
+    outbox.release()
+    assert (outbox.release(), outbox.held_bytes) == ([], 0)
 
 
 def test_a_held_delta_counts_its_text_and_its_object() -> None:
-    outbox = blocked()
-    outbox.hold(HELLO)
-    outbox.hold(NO_WORDS)
+    outbox = Outbox(1_000)
+    outbox.hold_delta(HELLO, 1)
+    outbox.hold_delta(NO_WORDS, 1)
     assert outbox.held_bytes == (8 + 64) + (2 + 64)
 
 
-def test_a_held_done_counts_its_text_and_its_objects() -> None:
-    outbox = blocked()
-    outbox.done(DONE)
-    assert outbox.held_bytes == 14 + 256
+@pytest.mark.parametrize(("output", "cost"), [(DONE, 14 + 256), (SendError(ParleyError("invalid-json")), 512)])
+def test_any_other_output_counts_as_in_the_ledger(output: Output, cost: int) -> None:
+    outbox = Outbox(1_000)
+    outbox.hold(output)
+    assert outbox.held_bytes == cost
 
 
 def test_it_is_full_above_the_bound_and_not_at_it() -> None:
-    outbox = blocked(bytes_max=72)
-    outbox.hold(HELLO)
+    outbox = Outbox(bytes_max=72)
+    outbox.hold_delta(HELLO, 1)
     assert not outbox.is_full
-    outbox.hold(NO_WORDS)
+    outbox.hold_delta(NO_WORDS, 1)
     assert outbox.is_full
 
 
-results = st.lists(st.text(max_size=8).map(lambda text: SendDelta(Text.of(text))) | st.just(DONE), max_size=30)
+results = st.lists(
+    st.builds(lambda text, item: SendDelta(Text.of(text), item=item), st.text(max_size=8), st.integers(1, 3))
+    | st.just(DONE),
+    max_size=30,
+)
 
 
 @given(st.lists(results, max_size=6))
-def test_no_text_is_lost_or_moved_however_often_the_client_stops_reading(spells: list[list[Effect]]) -> None:
+def test_no_text_is_lost_or_moved_however_often_the_client_stops_reading(spells: list[list[Output]]) -> None:
     outbox = Outbox(1_000_000)
     for spell in spells:
-        outbox.block()
         for result in spell:
             if isinstance(result, SendDelta):
-                outbox.hold(result.text)
-            elif isinstance(result, SendDone):
-                assert outbox.done(result) == []
-        assert _turns(outbox.unblock()) == _turns(spell)
+                outbox.hold_delta(result.text, result.item)
+            else:
+                outbox.hold(result)
+        assert _runs(outbox.release()) == _runs(spell)
 
 
-def _turns(results: list[Effect]) -> list[str]:
-    """The text between one end of a turn and the next."""
-    turns = [""]
+def _runs(results: list[Output]) -> list[tuple[int, str]]:
+    """The text of each run of deltas of one turn; a done is a run of its own."""
+    runs: list[tuple[int, str]] = []
     for result in results:
-        if isinstance(result, SendDelta):
-            turns[-1] += result.text.decode()
+        if not isinstance(result, SendDelta):
+            runs.append((0, ""))
+        elif runs and runs[-1][0] == result.item:
+            runs[-1] = (result.item, runs[-1][1] + result.text.decode())
         else:
-            assert result == DONE
-            turns.append("")
-    return turns
+            runs.append((result.item, result.text.decode()))
+    return runs

@@ -1,7 +1,7 @@
 import pytest
 
 from parley.core.content import SAMPLE_RATE
-from parley.core.profile import VOXTRAL, ModelProfile
+from parley.core.profile import EMBEDDED, QWEN3_ASR, VOXTRAL, ModelProfile, profile_of
 
 from .simulation import FIRST_DELTA_SAMPLES, FRAME_SAMPLES
 
@@ -15,3 +15,23 @@ def test_voxtrals_clock_is_less_than_a_frame_ahead_of_the_audio_that_the_deltas_
     needed = FIRST_DELTA_SAMPLES + (deltas - 1) * FRAME_SAMPLES
     told = (deltas + VOXTRAL.head_frames) * VOXTRAL.frame_samples
     assert 0 <= told - needed < VOXTRAL.frame_samples
+
+
+@pytest.mark.parametrize(
+    ("model", "profile"),
+    [
+        ("mistralai/Voxtral-Mini-4B-Realtime", VOXTRAL),
+        ("", VOXTRAL),
+        ("something-else", VOXTRAL),
+        ("Qwen/Qwen3-ASR-1.7B", QWEN3_ASR),
+        ("tiny-en", EMBEDDED),
+        ("parley-tiny-en", EMBEDDED),
+        ("whisper-tiny-en", VOXTRAL),
+    ],
+)
+def test_a_models_profile_is_known_by_its_name(model: str, profile: ModelProfile) -> None:
+    assert profile_of(model) is profile
+
+
+def test_words_of_the_embedded_engine_may_come_later() -> None:
+    assert EMBEDDED.settle_frames > VOXTRAL.settle_frames

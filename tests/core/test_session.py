@@ -1,3 +1,5 @@
+from typing import get_args
+
 import pytest
 
 from parley.core import events as ev
@@ -20,7 +22,7 @@ from parley.core.limits import SessionLimits
 from parley.core.session import Session
 from parley.core.usage import Usage
 
-from .builders import NO_WORDS, USAGE, AnError, Driven, audio, deltas, done, flushing, ready, running, turn
+from .builders import NO_WORDS, USAGE, AnError, Driven, audio, deltas, done, flushing, ready, running, transcribed, turn
 
 WORDS = Text.of(" Guten Tag")
 EMPTY_DONE = SendDone(NO_WORDS, Usage())
@@ -36,10 +38,13 @@ MAIN_PATH: list[tuple[ev.Event, list[Effect]]] = [
     (ev.AudioReceived(audio("three")), [SendAudio(1, audio("three"))]),
     (ev.TurnEnded(), [EndTurn(1)]),
     (ev.DeltaReceived(1, WORDS), [SendDelta(WORDS)]),
+    (ev.DeltaReceived(1, NO_WORDS), []),
     (ev.TurnTranscribed(1, WORDS, USAGE), [SendDone(WORDS, USAGE)]),
     (ev.TurnStarted(), []),
     (ev.AudioReceived(audio("four")), [StartTurn(1), SendAudio(1, audio("four"))]),
     (ev.TurnEnded(), [EndTurn(1)]),
+    (ev.DeltaReceived(1, NO_WORDS), []),
+    (ev.DeltaReceived(1, NO_WORDS), []),
     (ev.TurnTranscribed(1, NO_WORDS, USAGE), [SendDone(NO_WORDS, USAGE)]),
     (ev.ClientClosed(), [CloseLeg(1), EndSession(None)]),
 ]
@@ -61,8 +66,8 @@ def test_every_event_of_two_turns_has_the_effects_of_the_table() -> None:
 def test_a_model_need_not_be_named_by_the_session_to_begin() -> None:
     session = Session(SessionLimits())
     session.open(0.0)
-    assert session.handle(ev.ModelNamed(""), 0.0) == []
-    assert session.handle(ev.TurnStarted(), 0.0) == []
+    assert session.handle_client(ev.ModelNamed(""), 1, 0.0) == []
+    assert session.handle_client(ev.TurnStarted(), 1, 0.0) == []
 
 
 def test_empty_deltas_are_passed_on_when_asked_for() -> None:
@@ -90,14 +95,14 @@ def test_a_single_character_is_passed_on() -> None:
 
 def test_audio_of_a_running_turn_may_take_the_short_way_in() -> None:
     driven = running()
-    assert driven.session.take_audio(audio("next"), 1.0)
+    assert driven.session.take_audio(audio("next"), 1, 1.0)
     assert driven(ev.AudioReceived(audio("last")), ev.TurnEnded()) == [SendAudio(1, audio("last")), EndTurn(1)]
 
 
 @pytest.mark.parametrize("make", [Driven, ready, flushing], ids=["connecting", "ready", "flushing"])
 def test_audio_outside_a_running_turn_may_not(make: type[Driven]) -> None:
     driven = make()
-    assert not driven.session.take_audio(audio(), 1.0)
+    assert not driven.session.take_audio(audio(), 1, 1.0)
     driven.session.check()
 
 
@@ -115,7 +120,7 @@ def test_audio_outside_a_running_turn_may_not(make: type[Driven]) -> None:
 def test_audio_that_must_wait_or_is_not_wanted_may_not(before: list[ev.Event], why: str) -> None:
     driven = running()
     driven(*before)
-    assert not driven.session.take_audio(audio(), 1.0), why
+    assert not driven.session.take_audio(audio(), 1, 1.0), why
     driven.session.check()
 
 
@@ -139,7 +144,7 @@ def test_an_empty_delta_is_sent_on_the_short_way_when_asked_for() -> None:
         ([], 2, "the leg is another"),
         ([ev.ClientBlocked()], 1, "the client does not read"),
         ([ev.LegBlocked(1), ev.AudioReceived(audio("held"))], 1, "audio is held, which it may free"),
-        ([ev.TurnEnded(), done()], 1, "no turn is running"),
+        ([ev.TurnEnded(), *done()], 1, "no turn is running"),
         ([ev.ClientClosed()], 1, "the session has ended"),
     ],
 )
@@ -161,22 +166,22 @@ def test_three_turns_sent_without_waiting_are_served_one_after_the_other() -> No
 
     assert driven(*one) == served("one")
     assert driven(*two, *three) == []
-    assert driven(done(" one")) == [SendDone(Text.of(" one"), USAGE), *served("two")]
-    assert driven(done(" two")) == [SendDone(Text.of(" two"), USAGE), *served("three")]
-    assert driven(done(" three")) == [SendDone(Text.of(" three"), USAGE)]
+    assert driven(*done(" one")) == [SendDone(Text.of(" one"), USAGE), *served("two")]
+    assert driven(*done(" two")) == [SendDone(Text.of(" two"), USAGE), *served("three")]
+    assert driven(*done(" three")) == [SendDone(Text.of(" three"), USAGE)]
 
 
 def test_audio_that_comes_while_the_turn_before_is_flushed_waits_for_its_start() -> None:
     driven = flushing()
     assert driven(ev.AudioReceived(audio("next"))) == []
-    assert driven(done(), ev.AudioReceived(audio("more"))) == [SendDone(Text.of(" hello"), USAGE)]
+    assert driven(*done(), ev.AudioReceived(audio("more"))) == [SendDone(Text.of(" hello"), USAGE)]
     assert driven(ev.TurnStarted()) == [StartTurn(1), SendAudio(1, audio("next")), SendAudio(1, audio("more"))]
 
 
 def test_a_turn_that_is_still_open_when_the_one_before_ends_goes_on_live() -> None:
     driven = flushing()
     driven(ev.TurnStarted(), ev.AudioReceived(audio("held")))
-    assert driven(done()) == [SendDone(Text.of(" hello"), USAGE), StartTurn(1), SendAudio(1, audio("held"))]
+    assert driven(*done()) == [SendDone(Text.of(" hello"), USAGE), StartTurn(1), SendAudio(1, audio("held"))]
     assert driven(ev.AudioReceived(audio("live"))) == [SendAudio(1, audio("live"))]
     assert driven(ev.TurnEnded()) == [EndTurn(1)]
 
@@ -204,7 +209,7 @@ def test_buffered_turns_are_started_oldest_first() -> None:
     driven(ev.AudioReceived(audio("one")), ev.TurnEnded(), ev.AudioReceived(audio("two")), ev.TurnEnded())
     assert driven(ev.TurnStarted()) == [StartTurn(1), SendAudio(1, audio("one")), EndTurn(1)]
     assert driven(ev.TurnStarted()) == []
-    assert driven(done()) == [
+    assert driven(*done()) == [
         SendDone(Text.of(" hello"), USAGE),
         StartTurn(1),
         SendAudio(1, audio("two")),
@@ -228,7 +233,7 @@ def test_a_second_end_of_the_same_turn_is_ignored() -> None:
 def test_a_second_start_of_a_running_turn_is_ignored() -> None:
     driven = running()
     assert driven(ev.TurnStarted()) == []
-    assert driven(ev.TurnEnded(), done()) == [EndTurn(1), SendDone(Text.of(" hello"), USAGE)]
+    assert driven(ev.TurnEnded(), *done()) == [EndTurn(1), SendDone(Text.of(" hello"), USAGE)]
 
 
 def test_a_turn_without_audio_is_answered_here() -> None:
@@ -238,7 +243,7 @@ def test_a_turn_without_audio_is_answered_here() -> None:
 def test_a_turn_without_audio_is_answered_in_its_place() -> None:
     driven = flushing()
     assert driven(*turn(), *turn(audio("last"))) == []
-    assert driven(done()) == [
+    assert driven(*done()) == [
         SendDone(Text.of(" hello"), USAGE),
         EMPTY_DONE,
         StartTurn(1),
@@ -299,15 +304,27 @@ EVERY_EVENT: list[ev.Event] = [
     ev.ClientBlocked(),
     ev.ClientUnblocked(),
     ev.ClientClosed(),
+    ev.ResumeEnabled(),
+    ev.OutputAcked(0),
+    ev.SessionClosed(),
+    ev.InputCleared(),
+    ev.TurnCancelled(),
+    ev.ResumeRequested(2, 0),
     ev.LegOpened(1),
     ev.LegFailed(1, ParleyError("upstream-closed")),
     ev.LegBlocked(1),
     ev.LegUnblocked(1),
     ev.DeltaReceived(1, WORDS),
-    done(),
+    transcribed(),
+    ev.SpeechMeasured(1, 0),
     ev.DrainStarted(deadline=10.0),
+    ev.RotationAsked(),
     ev.TimerFired(),
 ]
+
+
+def test_the_list_above_holds_every_event() -> None:
+    assert {type(event) for event in EVERY_EVENT} == set(get_args(ev.Event))
 
 
 @pytest.mark.parametrize("event", EVERY_EVENT, ids=lambda event: type(event).__name__)

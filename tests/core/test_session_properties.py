@@ -16,7 +16,7 @@ from parley.core.limits import SessionLimits
 from parley.core.session import Session
 from parley.core.usage import Usage
 
-from .builders import AnError, heard, turn
+from .builders import AnError, give, heard, turn
 from .grammar import Grammar
 from .simulation import Simulation
 
@@ -107,18 +107,18 @@ Trace = list[tuple[ev.Event | None, list[ef.Effect]]]
 
 def handle(session: Session, event: ev.Event, _leg: int, now: float) -> list[ef.Effect]:
     """The way in for every event."""
-    return session.handle(event, now)
+    return give(session, event, now)
 
 
 def take(session: Session, event: ev.Event, leg: int, now: float) -> list[ef.Effect]:
     """The short way in for audio and deltas, where it is open."""
-    if isinstance(event, ev.AudioReceived) and session.take_audio(event.audio, now):
+    if isinstance(event, ev.AudioReceived) and session.take_audio(event.audio, session.generation, now):
         return [ef.SendAudio(leg, event.audio)]
     if isinstance(event, ev.DeltaReceived):
         is_wanted = session.take_delta(event.leg, event.text, now)
         if is_wanted is not None:
             return [ef.SendDelta(event.text)] if is_wanted else []
-    return session.handle(event, now)
+    return give(session, event, now)
 
 
 def play(
@@ -323,7 +323,7 @@ def test_the_pace_window_is_never_exceeded_by_more_than_one_piece(sizes: list[in
     session.open(0.0)
     opening: list[ev.Event] = [ev.ModelNamed(""), ev.LegOpened(1), ev.TurnStarted()]
     for event in [*opening, *heard(*(Audio(b"x", length) for length in lengths))]:
-        effects = session.handle(event, 0.0)
+        effects = give(session, event, 0.0)
         ahead += sum(effect.audio.samples for effect in effects if isinstance(effect, ef.SendAudio))
     # No delta came: what was sent is what the model is behind.
     assert ahead < 16_000 + max(lengths)

@@ -2,27 +2,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.core.content import Audio
+from parley.core.content import Audio, Text
 from parley.core.turns import Turn, TurnQueue
 
 from .builders import audio
 
+WORD = Text.of(" word")
+
 
 def closed_turn(queue: TurnQueue, *, started: bool = True) -> Turn:
-    turn = queue.add(started=started)
+    turn = queue.add(0, started=started)
     turn.closed = True
     return turn
 
 
+def totals(queue: TurnQueue) -> tuple[int, int, int]:
+    return queue.held_samples, queue.held_bytes, queue.kept_bytes
+
+
 def test_a_new_queue_has_no_turn() -> None:
     queue = TurnQueue()
-    assert (len(queue), queue.head, queue.open, queue.held_samples, queue.held_bytes) == (0, None, None, 0, 0)
+    assert (len(queue), queue.head, queue.open, totals(queue), queue.text_bytes) == (0, None, None, (0, 0, 0), 0)
 
 
 def test_the_head_is_the_oldest_turn_and_the_open_one_the_newest() -> None:
     queue = TurnQueue()
     first = closed_turn(queue)
-    second = queue.add(started=False)
+    second = queue.add(0, started=False)
     assert (queue.head, queue.open) == (first, second)
     assert len(queue) == 2
 
@@ -34,13 +40,21 @@ def test_no_turn_is_open_once_the_newest_is_closed() -> None:
 
 
 def test_a_new_turn_is_open_and_empty() -> None:
-    turn = TurnQueue().add(started=True)
-    assert (turn.started, turn.closed, turn.received_samples, list(turn.held)) == (True, False, 0, [])
+    turn = TurnQueue().add(320, started=True)
+    assert (turn.begin, turn.started, turn.closed, turn.given_up) == (320, True, False, False)
+    assert (turn.received_samples, turn.held_samples, turn.has_work) == (0, 0, False)
+
+
+def test_turns_are_numbered_from_1_also_past_those_that_are_over() -> None:
+    queue = TurnQueue()
+    first = closed_turn(queue)
+    queue.remove(first)
+    assert (first.item, queue.add(0, started=True).item) == (1, 2)
 
 
 def test_the_oldest_turn_that_is_not_started_is_the_one_to_start() -> None:
     queue = TurnQueue()
-    turns = [closed_turn(queue), closed_turn(queue, started=False), queue.add(started=False)]
+    turns = [closed_turn(queue), closed_turn(queue, started=False), queue.add(0, started=False)]
     assert queue.start()
     assert [turn.started for turn in turns] == [True, True, False]
 
@@ -48,65 +62,185 @@ def test_the_oldest_turn_that_is_not_started_is_the_one_to_start() -> None:
 def test_there_is_nothing_to_start_when_all_turns_are_started() -> None:
     queue = TurnQueue()
     assert not queue.start()
-    queue.add(started=True)
+    queue.add(0, started=True)
     assert not queue.start()
 
 
-def test_held_audio_comes_out_in_order_and_is_counted_while_it_is_held() -> None:
-    queue = TurnQueue()
-    turn = queue.add(started=True)
-    queue.hold(turn, audio("one", 100))
-    queue.hold(turn, audio("three", 20))
-    assert (queue.held_samples, queue.held_bytes) == (120, 3 + 160 + 5 + 160)
-    assert queue.release(turn) == audio("one", 100)
-    assert (queue.held_samples, queue.held_bytes) == (20, 5 + 160)
-    assert queue.release(turn) == audio("three", 20)
-    assert (queue.held_samples, queue.held_bytes) == (0, 0)
-
-
-def test_a_turn_that_holds_nothing_releases_nothing() -> None:
-    queue = TurnQueue()
-    turn = queue.add(started=True)
-    with pytest.raises(IndexError):
-        queue.release(turn)
-
-
-def test_finishing_drops_the_head() -> None:
+def test_a_turn_is_found_by_its_item() -> None:
     queue = TurnQueue()
     closed_turn(queue)
-    second = queue.add(started=True)
-    queue.finish()
-    assert queue.head is second
+    second = queue.add(0, started=True)
+    assert (queue.find(2), queue.find(3)) == (second, None)
 
 
-def test_a_turn_that_still_holds_audio_cannot_be_finished() -> None:
+def test_item_0_is_the_oldest_turn() -> None:
     queue = TurnQueue()
-    queue.hold(queue.add(started=True), audio())
-    with pytest.raises(AssertionError, match="holds no audio"):
-        queue.finish()
+    assert queue.find(0) is None
+    first = closed_turn(queue)
+    queue.add(0, started=True)
+    assert queue.find(0) is first
+
+
+# ---- audio
+
+
+def test_held_audio_is_counted_until_the_model_is_sent_it_and_kept_from_then() -> None:
+    queue = TurnQueue()
+    turn = queue.add(0, started=True)
+    one, three = audio("one", 100), audio("three", 20)
+    queue.hold(turn, one)
+    queue.hold(turn, three)
+    assert totals(queue) == (120, 3 + 160 + 5 + 160, 0)
+    queue.feed(turn, one)
+    assert totals(queue) == (20, 5 + 160, 3 + 160)
+    assert (turn.fed, turn.held_samples, turn.received_samples) == (100, 20, 120)
+
+
+def test_audio_that_goes_to_the_model_at_once_is_kept_and_never_held() -> None:
+    queue = TurnQueue()
+    turn = queue.add(0, started=True)
+    queue.keep(turn, audio("one", 100))
+    assert (totals(queue), turn.fed, turn.has_work) == ((0, 0, 3 + 160), 100, True)
+
+
+def test_a_turn_that_was_given_up_has_no_work() -> None:
+    queue = TurnQueue()
+    turn = queue.add(0, started=True)
+    queue.hold(turn, audio())
+    turn.given_up = True
+    assert not turn.has_work
+
+
+def test_settling_lets_the_audio_before_the_replay_point_go_and_settles_its_text() -> None:
+    queue = TurnQueue()
+    turn = queue.add(0, started=True)
+    for mark in ("a", "b", "c"):
+        queue.keep(turn, audio(mark, 100))
+    turn.transcript.add(120, WORD)
+    turn.transcript.add(250, WORD)
+    queue.settle(turn, 150)
+    assert (turn.replay_point, turn.journal.start, queue.kept_bytes) == (150, 100, 2 * 161)
+    assert turn.transcript.recent == [(250, WORD)]
+
+
+def test_the_replay_point_does_not_go_back() -> None:
+    queue = TurnQueue()
+    turn = queue.add(0, started=True)
+    queue.keep(turn, audio("a", 300))
+    queue.settle(turn, 200)
+    queue.settle(turn, 100)
+    assert turn.replay_point == 200
+
+
+def test_audio_that_no_model_was_sent_is_not_let_go_by_settling() -> None:
+    queue = TurnQueue()
+    turn = queue.add(0, started=True)
+    queue.keep(turn, audio("a", 100))
+    queue.hold(turn, audio("b", 100))
+    queue.settle(turn, 500)
+    queue.check()
+    assert turn.held_samples == 100
+
+
+def test_there_is_always_something_left_to_send_to_another_leg() -> None:
+    queue = TurnQueue()
+    turn = queue.add(0, started=True)
+    queue.keep(turn, audio("a", 100))
+    queue.settle(turn, 500)
+    assert turn.replay_point < turn.journal.end
+    assert turn.journal.next > turn.journal.first
+
+
+def test_dropping_lets_the_oldest_audio_go() -> None:
+    queue = TurnQueue()
+    turn = queue.add(0, started=True)
+    queue.keep(turn, audio("one", 100))
+    queue.keep(turn, audio("two", 100))
+    queue.drop(turn)
+    assert (queue.kept_bytes, turn.journal.start, turn.fed) == (3 + 160, 100, 200)
+
+
+@pytest.mark.parametrize("fed", [0, 1, 2])
+def test_removing_a_turn_drops_all_its_audio_sent_or_not(fed: int) -> None:
+    queue = TurnQueue()
+    turn = queue.add(0, started=True)
+    pieces = [audio("one", 100), audio("two", 50)]
+    for piece in pieces:
+        queue.hold(turn, piece)
+    for piece in pieces[:fed]:
+        queue.feed(turn, piece)
+    queue.remove(turn)
+    assert (len(queue), totals(queue)) == (0, (0, 0, 0))
+    queue.check()
+
+
+def test_the_audio_of_a_void_turn_is_gone_and_its_length_known() -> None:
+    queue = TurnQueue()
+    turn = queue.add(0, started=True)
+    queue.keep(turn, audio("one", 100))
+    queue.hold(turn, audio("two", 50))
+    queue.void(turn)
+    assert (len(queue), totals(queue), turn.received_samples, turn.held_samples) == (1, (0, 0, 0), 150, 0)
+    queue.check()
 
 
 def test_clearing_drops_turns_and_totals() -> None:
     queue = TurnQueue()
-    queue.hold(queue.add(started=True), audio())
+    turn = queue.add(0, started=True)
+    queue.keep(turn, audio())
+    queue.hold(turn, audio())
     queue.clear()
-    assert (len(queue), queue.held_samples, queue.held_bytes) == (0, 0, 0)
+    assert (len(queue), totals(queue)) == (0, (0, 0, 0))
     queue.check()
 
 
-@given(st.lists(st.tuples(st.booleans(), st.integers(1, 1_000), st.binary(max_size=20))))
-def test_the_totals_are_what_is_held_whatever_goes_in_and_out(moves: list[tuple[bool, int, bytes]]) -> None:
+def test_the_texts_memory_is_that_of_all_turns() -> None:
     queue = TurnQueue()
-    turn = queue.add(started=True)
-    for is_release, samples, payload in moves:
-        if is_release and turn.held:
-            queue.release(turn)
-        else:
+    for turn in (closed_turn(queue), queue.add(0, started=True)):
+        turn.transcript.add(1, WORD)
+    assert queue.text_bytes == 2 * (len(WORD.literal) + 200)
+
+
+# ---- failures
+
+
+@pytest.mark.parametrize(
+    ("positions", "failures"),
+    [([0], 1), ([0, 0, 0], 3), ([10, 10], 2), ([10, 20], 1), ([10, 20, 15, 20], 3), ([10, 20, 30, 31], 1)],
+)
+def test_failures_count_from_the_furthest_that_a_leg_got(positions: list[int], failures: int) -> None:
+    turn = TurnQueue().add(0, started=True)
+    for position in positions:
+        turn.failed_at(position)
+    assert turn.failures == failures
+
+
+# ---- whatever happens
+
+
+@given(st.lists(st.tuples(st.sampled_from("hkfsdv"), st.integers(1, 1_000), st.binary(max_size=20)), max_size=60))
+def test_the_totals_are_what_is_held_whatever_goes_in_and_out(moves: list[tuple[str, int, bytes]]) -> None:
+    queue = TurnQueue()
+    turn = queue.add(0, started=True)
+    for move, samples, payload in moves:
+        is_fed = turn.fed == turn.journal.end
+        if move == "h":
             queue.hold(turn, Audio(payload, samples))
+        elif move == "k" and is_fed:
+            queue.keep(turn, Audio(payload, samples))
+        elif move == "f" and not is_fed:
+            index, _ = turn.journal.locate(turn.fed)
+            queue.feed(turn, turn.journal.piece(index))
+        elif move == "s":
+            queue.settle(turn, turn.replay_point + samples)
+        elif move == "d" and turn.journal.start < turn.fed:
+            queue.drop(turn)
+        elif move == "v":
+            queue.void(turn)
         queue.check()
 
 
-@pytest.mark.parametrize("total", ["held_samples", "held_bytes"])
+@pytest.mark.parametrize("total", ["held_samples", "held_bytes", "kept_bytes"])
 def test_a_check_fails_when_a_total_is_wrong(total: str) -> None:
     queue = TurnQueue()
     setattr(queue, total, 1)
@@ -116,7 +250,24 @@ def test_a_check_fails_when_a_total_is_wrong(total: str) -> None:
 
 def test_a_check_fails_when_a_turn_before_the_last_is_open() -> None:
     queue = TurnQueue()
-    queue.add(started=True)
-    queue.add(started=True)
+    queue.add(0, started=True)
+    queue.add(0, started=True)
     with pytest.raises(AssertionError, match="only the last turn is open"):
         queue.check()
+
+
+def test_a_check_fails_when_a_later_turn_is_at_the_model() -> None:
+    queue = TurnQueue()
+    closed_turn(queue)
+    queue.keep(queue.add(0, started=True), audio())
+    with pytest.raises(AssertionError, match="only the first is at the model"):
+        queue.check()
+
+
+def test_a_turn_that_is_given_up_keeps_its_place_and_no_audio() -> None:
+    queue = TurnQueue()
+    turn = queue.add(0, started=True)
+    queue.hold(turn, audio())
+    queue.give_up(turn)
+    assert (len(queue), turn.given_up, turn.has_work, totals(queue)) == (1, True, False, (0, 0, 0))
+    queue.check()

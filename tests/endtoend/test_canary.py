@@ -53,7 +53,11 @@ async def chatty(start_gateway: GatewayStarter, vllm: FakeVllm, tmp_path: Path) 
     """A gateway with a secret key in front of a model that says the canary all the time."""
     vllm.speech = lambda turn, step: f" {CANARY}{turn}.{step}"
     (tmp_path / "key").write_text(KEY)
-    return await start_gateway(upstream={"api_key_file": str(tmp_path / "key")}, server={"client_errors_max": 100})
+    return await start_gateway(
+        upstream={"api_key_file": str(tmp_path / "key")},
+        server={"client_errors_max": 100},
+        session={"recovery_timeout_s": 0.2},
+    )
 
 
 async def test_a_good_session_leaves_nothing_in_the_log(chatty: RunningGateway) -> None:
@@ -79,6 +83,7 @@ async def test_a_failing_session_leaves_nothing_in_the_log(
     await client.start()
     await client.say(SOUND)
     await client.until("transcription.delta")
+    vllm.refuses_with = 500
     fault.do(vllm.sessions[0])  # type: ignore[attr-defined]
     await client.until_closed()
 
@@ -103,6 +108,7 @@ async def test_a_model_servers_own_words_leave_nothing_in_the_log_and_do_not_rea
     await client.say(SOUND)
     leg = await vllm.session()
     await leg.until_received("append")
+    vllm.refuses_with = 500
     leg.send(words)
     ending = await client.until_closed()
     assert CANARY not in str(ending)

@@ -75,6 +75,23 @@ def test_words_come_while_the_speaker_goes_on() -> None:
     assert "w3" in "".join(drained(live))
 
 
+@pytest.mark.parametrize("speech_s", [0.8, 2.0, 3.3])
+def test_what_is_told_in_a_pause_is_in_a_delta_that_claims_the_speech_before_it(speech_s: float) -> None:
+    deltas = transcribe(transcriber(), quiet(0.5) + loud(speech_s) + quiet(2.0))
+    last = max(index for index, text in enumerate(deltas) if text)
+    assert (0.5 + speech_s) * 16_000 <= (last + 1) * 1_280 <= (0.5 + speech_s + 1.2) * 16_000
+
+
+def test_a_turn_that_begins_where_the_last_text_before_a_pause_was_told_does_not_repeat_it() -> None:
+    first, second = quiet(0.5) + loud(2.0) + quiet(1.5), loud(1.5) + quiet(1.5)
+    deltas = transcribe(transcriber(), first + second)
+    before = len("".join(transcribe(transcriber(), first)).split())
+    counts = np.cumsum([len(text.split()) for text in deltas])
+    last = int(np.argmax(counts == before))
+    anew = transcribe(transcriber(), (first + second)[2 * 1_280 * (last + 1) :])
+    assert "".join(anew) == "".join(deltas[last + 1 :])
+
+
 def test_the_text_of_a_turn_that_ends_in_speech_is_in_the_delta_that_claims_all_audio() -> None:
     deltas = transcribe(transcriber(), loud(2.0))
     assert deltas[24].split()[-1].startswith("w")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from parley.engine.clock import deltas_of_turn, deltas_while_open
+from parley.engine.clock import deltas_of_turn, deltas_while_open, tokens_of
 from parley.engine.options import EngineOptions, FaultPlan
 from parley.engine.scripted import ScriptedEngine, ScriptedTranscriber
 from parley.engine.server import serve_engine
@@ -354,3 +354,11 @@ async def test_a_turn_over_the_models_length_ends_with_done_unasked() -> None:
 def test_an_option_out_of_range_is_named(change: dict[str, float], name: str) -> None:
     with pytest.raises(ValueError, match=name):
         dataclasses.replace(OPTIONS, **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("given", "listed"), [("", "scripted"), ("mine", "mine")])
+async def test_a_server_lists_the_name_it_was_given_or_the_engines_own_and_its_limit(given: str, listed: str) -> None:
+    options = dataclasses.replace(OPTIONS, model_name=given, max_model_len=tokens_of(100.0))
+    async with serving(options) as address, aiohttp.ClientSession() as http, http.get(f"{address}/v1/models") as answer:
+        (model,) = (await answer.json())["data"]
+    assert (model["id"], model["max_model_len"]) == (listed, 39 + 1_250)

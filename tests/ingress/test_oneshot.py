@@ -14,6 +14,8 @@ from tests.support.sound import pcm, pieces, wav
 from tests.support.voxtral import steps_of, transcript
 
 EVENTS = "text/event-stream"
+IMPATIENT = {"recovery_timeout_s": 0.2}
+"""A session that does not look long for another model server."""
 
 
 async def test_a_wav_is_transcribed(gateway: RunningGateway, vllm: FakeVllm) -> None:
@@ -220,33 +222,53 @@ async def test_a_model_server_that_refuses_the_stream_is_an_error_with_a_status(
     assert answer.headers["x-amzn-errortype"] == "ModelError"
 
 
-async def test_a_model_server_that_dies_during_the_turn_is_an_error_with_a_status(
+async def test_a_stream_that_is_lost_during_the_turn_costs_the_request_nothing(
     gateway: RunningGateway, vllm: FakeVllm
 ) -> None:
     vllm.runs = False
     answering = asyncio.create_task(post(gateway, "/invocations", pcm(2.0), Content_Type="audio/pcm"))
     leg = await vllm.session()
     await leg.until_received("end")
+    vllm.runs = True
     leg.abort()
     answer = await answering
-    assert (answer.status, answer.error["code"]) == (424, "upstream-closed")
+    assert answer.status == 200
+    assert answer.json["text"] == transcript(32_000).strip()
+
+
+async def test_a_model_server_that_dies_for_good_during_the_turn_is_an_error_with_a_status(
+    start_gateway: GatewayStarter, vllm: FakeVllm
+) -> None:
+    gateway = await start_gateway(session=IMPATIENT)
+    vllm.runs = False
+    answering = asyncio.create_task(post(gateway, "/invocations", pcm(2.0), Content_Type="audio/pcm"))
+    leg = await vllm.session()
+    await leg.until_received("end")
+    vllm.refuses_with = 500
+    leg.abort()
+    answer = await answering
+    assert answer.status == 503
+    assert answer.error["code"] == "upstream-unavailable"
     assert answer.headers["x-amzn-errortype"] == "ModelError"
 
 
-async def test_a_model_server_that_dies_during_the_events_ends_them_with_an_error(
-    gateway: RunningGateway, vllm: FakeVllm
+async def test_a_model_server_that_dies_for_good_during_the_events_ends_them_with_an_error(
+    start_gateway: GatewayStarter, vllm: FakeVllm
 ) -> None:
+    gateway = await start_gateway(session=IMPATIENT)
+
     async def upload() -> AsyncIterator[bytes]:
         yield pcm(2.0)
         leg = await vllm.session()
         await vllm.changes.until("a delta is sent", lambda: bool(leg.turns) and leg.model.generations[0].steps > 5)
+        vllm.refuses_with = 500
         leg.abort()
 
     answer = await post(gateway, "/invocations", upload(), Content_Type="audio/pcm", Accept=EVENTS)
     assert answer.status == 200
     name, error = answer.events[-1]
     assert name == "error"
-    assert error["parley"]["code"] == "upstream-closed"
+    assert error["parley"]["code"] == "upstream-unavailable"
     assert "transcription.done" not in [one for one, _ in answer.events]
 
 

@@ -35,7 +35,7 @@ INVALID: dict[str, tuple[str | bytes, str]] = {
     "null": ("null", "invalid-event"),
     "no type": ('{"model":"voxtral"}', "invalid-event"),
     "a type that is no text": ('{"type":7}', "invalid-event"),
-    "an unknown type": ('{"type":"input_audio_buffer.clear"}', "unknown-event"),
+    "an unknown type": ('{"type":"input_audio_buffer.flush"}', "unknown-event"),
     "OpenAI's start": ('{"type":"response.create"}', "unknown-event"),
     "OpenAI's session.update": ('{"type":"session.update","session":{"model":"voxtral"}}', "invalid-event"),
     "a model that is no text": ('{"type":"session.update","model":null}', "invalid-event"),

@@ -2,12 +2,13 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from .process import Gateway, Vllm
+from .tap import Tap, open_tap
 
 _WANTED = os.environ.get("REALVLLM") == "1"
 collect_ignore_glob = [] if _WANTED else ["test_*.py"]
@@ -51,3 +52,9 @@ def gateway_url(real_vllm: Vllm) -> Iterator[str]:
 def url(request: pytest.FixtureRequest, vllm_url: str, gateway_url: str) -> str:
     """Where behaviour is to be the same, a test asks both."""
     return vllm_url if request.param == "direct" else gateway_url
+
+
+@pytest.fixture
+async def tap(real_vllm: Vllm) -> AsyncIterator[Tap]:
+    async with open_tap(real_vllm) as opened:
+        yield opened

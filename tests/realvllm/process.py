@@ -26,7 +26,8 @@ _POLL_S = 0.25
 _HTTP_TIMEOUT_S = 5.0
 
 MAX_MODEL_LEN = 512
-"""Tokens, 39 of them the prompt: a turn longer than 37.8 s is truncated, one of 20 s is not."""
+"""Tokens: a turn longer than 37.8 s is truncated, one of 20 s is not."""
+PROMPT_TOKENS = 39
 MAX_NUM_SEQS = 4
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -165,6 +166,11 @@ class Server:
         """Wait until a GET gives 200."""
         self.until(lambda: http_status(url) == 200)
 
+    def signal_descendant(self, name: str, number: signal.Signals) -> None:
+        """To the one descendant of this name alone; Linux cuts names to 15 characters."""
+        [member] = [one for one in self.members() if _name(one) == name]
+        os.kill(member.pid, number)
+
     def signal(self, number: signal.Signals) -> None:
         """To the first process alone."""
         self.members()
@@ -174,11 +180,6 @@ class Server:
         """SIGKILL to every process at once, so that none gets to say goodbye for another."""
         self.members()
         os.killpg(self.pid, signal.SIGKILL)
-
-    def kill_descendant(self, name: str) -> None:
-        """SIGKILL to the descendant whose name contains this."""
-        [member] = [one for one in self.members() if name in Path(f"/proc/{one.pid}/comm").read_text()]
-        _kill(member)
 
     def end(self) -> None:
         """SIGTERM, then SIGKILL to whatever is left."""
@@ -192,6 +193,13 @@ class Server:
         for member in self._members:
             _kill(member)
         assert not wait_gone(self._members), "a process cannot be killed"
+
+
+def _name(member: Member) -> str:
+    try:
+        return Path(f"/proc/{member.pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _kill(member: Member) -> None:
@@ -258,9 +266,10 @@ class Gateway(Server):
         return cls(name, "--upstream", upstream_url, *options, environment=environment)
 
     @classmethod
-    def launching_vllm(cls, name: str) -> Self:
+    def launching_vllm(cls, name: str, *, environment: Mapping[str, str] | None = None) -> Self:
         """A gateway that starts vLLM itself."""
-        return cls(name, "--launch", shlex.join(vllm_command("{port}")), environment=VLLM_ENVIRONMENT)
+        command = shlex.join(vllm_command("{port}"))
+        return cls(name, "--launch", command, environment={**VLLM_ENVIRONMENT, **(environment or {})})
 
     @property
     def url(self) -> str:

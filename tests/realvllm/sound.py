@@ -1,12 +1,13 @@
 """Test audio of known loudness: seconds of white noise and of silence, PCM16 at 16 kHz, mono."""
 
+import asyncio
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from .script import FRAME_S, answer, steps
+from .script import FRAME_S, answer, last_step_with_text, steps
 
 RATE = 16_000
 _FRAME_SAMPLES = int(RATE * FRAME_S)
@@ -40,6 +41,11 @@ class Sound:
         return answer(self.frames, is_final=False)
 
     @property
+    def text_until_s(self) -> float:
+        """Where the text ends, by the clock that a delta each 80 ms makes, from 0."""
+        return round(last_step_with_text(self.frames) * FRAME_S, 3)
+
+    @property
     def steps(self) -> int:
         """The `completion_tokens` of this as one turn."""
         return steps(len(self.frames))
@@ -50,11 +56,24 @@ class Sound:
         pcm: bytes = (samples.clip(-1.0, 1.0) * 32767).astype("<i2").tobytes()
         return pcm
 
-    def appends(self, frames_each: int = 1) -> Iterator[str]:
-        """The audio as base64, in pieces of so many frames."""
-        pcm, size = self.pcm(), frames_each * _FRAME_SAMPLES * 2
+    def pieces(self) -> Iterator[bytes]:
+        """The audio frame by frame."""
+        pcm, size = self.pcm(), _FRAME_SAMPLES * 2
         for start in range(0, len(pcm), size):
-            yield b64encode(pcm[start : start + size]).decode()
+            yield pcm[start : start + size]
+
+    def appends(self) -> Iterator[str]:
+        """The same as base64."""
+        for piece in self.pieces():
+            yield b64encode(piece).decode()
+
+    async def spoken(self) -> AsyncIterator[bytes]:
+        """The audio frame by frame, each when it has been spoken."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        for number, piece in enumerate(self.pieces(), 1):
+            await asyncio.sleep(began + number * FRAME_S - clock())
+            yield piece
 
 
 def loud(seconds: float) -> Sound:

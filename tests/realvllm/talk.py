@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -49,11 +50,11 @@ class Session:
         assert isinstance(event, dict)
         return event
 
-    async def until(self, *kinds: str) -> list[Event]:
-        """All events up to the first of these kinds."""
-        events = [await self.receive()]
+    async def until(self, *kinds: str, timeout_s: float = ANSWER_TIMEOUT_S) -> list[Event]:
+        """All events up to the first of these kinds; the time is for each."""
+        events = [await self.receive(timeout_s)]
         while events[-1]["type"] not in kinds:
-            events.append(await self.receive())
+            events.append(await self.receive(timeout_s))
         return events
 
     async def until_closed(self) -> tuple[list[Event], int]:
@@ -65,11 +66,11 @@ class Session:
         except ConnectionClosed as closed:
             return events, closed.rcvd.code if closed.rcvd else 1006
 
-    async def until_text(self, text: str) -> None:
+    async def until_text(self, text: str, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         """Read deltas until they make up the text. vLLM sends most of them empty, and the gateway leaves those out."""
         received = ""
         while len(received) < len(text):
-            event = await self.receive()
+            event = await self.receive(timeout_s)
             assert event["type"] == "transcription.delta", event
             received += event["delta"]
         assert received == text
@@ -85,6 +86,11 @@ class Session:
         for audio in sound.appends():
             await self.send("input_audio_buffer.append", audio=audio)
 
+    async def speak(self, sound: Sound) -> None:
+        """Audio as it is spoken, one append a frame."""
+        async for piece in sound.spoken():
+            await self.send("input_audio_buffer.append", audio=b64encode(piece).decode())
+
     async def finish(self) -> None:
         await self.send("input_audio_buffer.commit", final=True)
 
@@ -94,9 +100,9 @@ class Session:
         await self.say(sound)
         await self.finish()
 
-    async def result(self) -> Result:
+    async def result(self, timeout_s: float = ANSWER_TIMEOUT_S) -> Result:
         """The turn's answer, in which an error has no place."""
-        *deltas, done = await self.until("transcription.done", "error")
+        *deltas, done = await self.until("transcription.done", "error", timeout_s=timeout_s)
         assert done["type"] == "transcription.done", done
         assert all(event["type"] == "transcription.delta" for event in deltas)
         return Result(tuple(event["delta"] for event in deltas), done["text"], done["usage"]["completion_tokens"])

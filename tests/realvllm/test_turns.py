@@ -13,7 +13,8 @@ SENTENCE = quiet(0.4) + loud(3.0) + quiet(0.6)
 SOUNDS = {
     "a sentence": SENTENCE,
     "nothing said": quiet(1.6),
-    "two words apart": loud(0.4) + quiet(1.2) + loud(0.4) + quiet(0.8),
+    "two words": quiet(0.8) + loud(0.4) + quiet(0.4) + loud(0.4) + quiet(0.8),
+    "the same word after a pause": quiet(0.8) + loud(0.4) + quiet(1.2) + loud(0.4) + quiet(0.8),
     "the whole text and on": loud(8.0),
     "cut at once": quiet(0.8) + loud(1.04),
 }

@@ -260,11 +260,11 @@ def _voice() -> tuple[Weight, Weight]:
         embeddings[state, index] = 1.0
     for state, following in SCRIPT.follows.items():
         output[following, channel[state]] = 1000.0
-    for waiting, start in SCRIPT.starts.items():
+    for listening, start in SCRIPT.starts.items():
         # Loudness raises every word's start alike; the half point makes it this word's, and without loudness waiting
         # on is worth more.
-        output[waiting, channel[waiting]] = 1.0
-        output[start, channel[waiting]] = 0.5
+        output[SCRIPT.waits[listening], channel[listening]] = 1.0
+        output[start, channel[listening]] = 0.5
         output[start, _GATE] = 1.0
     return embeddings, output
 

@@ -1,6 +1,7 @@
 """Who may begin a session on a node, and how a drain ends them."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,10 +11,13 @@ from parley.core import events as ev
 from parley.core.admission import Admission
 from parley.core.errors import ParleyError
 from parley.core.limits import SessionLimits
-from parley.server.host import Host
-from parley.server.runner import SessionRunner
+from parley.core.profile import ModelProfile, profile_of
+from parley.ingress.attachment import SessionName
+from parley.server.host import Host, Sources
+from parley.server.runner import ClientPort, SessionRunner
 from parley.upstream.health import HealthOptions, UpstreamHealth
 from parley.wire.vllm import encode_audio
+from tests.support.logs import LogWatch
 from tests.support.seams import FakeAttachment, FakeUpstream
 from tests.support.sound import pcm
 from tests.support.waiting import Changes, bounded
@@ -21,6 +25,7 @@ from tests.support.waiting import Changes, bounded
 pytestmark = pytest.mark.usefixtures("log")
 
 RETRY_AFTER_S = 3.0
+WINDOW_S = 30.0
 
 
 class WatchedAdmission(Admission):
@@ -46,21 +51,48 @@ class Node:
         self.health.models = ("first", "second")
         self.admission = WatchedAdmission(sessions_max, self.changes)
         self.host = Host(
-            limits=SessionLimits(),
+            limits=SessionLimits(resume_window_s=WINDOW_S),
             admission=self.admission,
             upstream=self.upstream,
             health=self.health,
             model=model,
             retry_after_s=RETRY_AFTER_S,
+            sources=Sources(
+                random=random.Random(1).randbytes,
+                jitter=lambda: 0.5,
+                profile=self._profile,
+                context_s=lambda: 0.0,
+                measure_speech=lambda _pcm: 0,
+            ),
             tasks=tasks,
         )
         self.attachments: list[FakeAttachment] = []
+        self.profiles_of: list[str] = []
 
-    def open(self, *, forward_empty_deltas: bool | None = None) -> SessionRunner:
+    def _profile(self, model: str) -> ModelProfile:
+        self.profiles_of.append(model)
+        return profile_of(model)
+
+    def open(self, *, principal: str = "", name: SessionName | None = None) -> ClientPort:
         self.attachments.append(FakeAttachment(self.changes))
-        return self.host.open(self.attachments[-1], forward_empty_deltas=forward_empty_deltas)
+        return self.host.open(self.attachments[-1], principal=principal, name=name)
 
-    async def at_work(self) -> SessionRunner:
+    def detached(self) -> str:
+        """A session whose client opted in and is gone; its token."""
+        port = self.open()
+        port.start()
+        port.receive(ev.ResumeEnabled())
+        port.receive(ev.ClientClosed())
+        (token,) = self.attachments[-1].tokens
+        return token
+
+    def resumed(self, token: str, principal: str = "") -> FakeAttachment:
+        """Another connection takes a session up."""
+        attachment = FakeAttachment(self.changes)
+        self.host.resume(attachment, token, 0, principal).start()
+        return attachment
+
+    async def at_work(self) -> ClientPort:
         """A session whose model has audio and has not answered."""
         runner = self.open()
         runner.start()
@@ -94,9 +126,9 @@ async def node(*, sessions_max: int = 8, model: str = "") -> AsyncIterator[Node]
 async def test_a_session_has_an_id_and_a_time_of_its_own() -> None:
     async with node() as one:
         first, second = one.open(), one.open()
-        assert first.session_id.startswith("sess-")
-        assert first.session_id != second.session_id
-        assert first.created_s > 1_700_000_000
+        assert first.name.session_id.startswith("sess-")
+        assert first.name.session_id != second.name.session_id
+        assert first.name.created_s > 1_700_000_000
         for runner in (first, second):
             runner.receive(ev.ClientClosed())
 
@@ -197,3 +229,97 @@ async def test_hurry_ends_a_turn_that_hangs_at_once() -> None:
         one.host.hurry()
         await bounded("the drain", draining)
         assert one.attachments[0].end_code == "shutting-down"
+
+
+async def test_relief_is_asked_of_the_oldest_quarter_and_next_of_those_after_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def note(runner: SessionRunner, event: ev.Event) -> None:
+        if isinstance(event, ev.RotationAsked):
+            asked.append(runner.name.session_id)
+        receive(runner, event)
+
+    receive = SessionRunner.receive
+    monkeypatch.setattr(SessionRunner, "receive", note)
+    async with node() as one:
+        names = [one.open().name.session_id for _ in range(5)]
+        one.host.relieve()
+        one.host.relieve()
+        assert asked == names[:4]
+
+
+# ---- coming back
+
+
+async def test_a_detached_session_keeps_its_place_and_needs_no_other_to_come_back() -> None:
+    async with node(sessions_max=1) as one:
+        token = one.detached()
+        assert one.refusal().code == "at-capacity"
+        assert one.resumed(token).told == ["Resumed"]
+        assert one.admission.live == 1
+
+
+async def test_a_session_comes_back_while_the_model_server_is_away() -> None:
+    async with node() as one:
+        token = one.detached()
+        one.health.ready = False
+        assert one.resumed(token).told == ["Resumed"]
+
+
+async def test_a_session_that_ended_is_told_from_one_that_never_was() -> None:
+    async with node() as one:
+        token = one.detached()
+        one.host.hurry()
+        for known, code in ((token, "expired"), ("never", "unknown-session")):
+            with pytest.raises(ParleyError) as caught:
+                one.resumed(known)
+            assert caught.value.code == code
+        await one.until_empty()
+        with pytest.raises(ParleyError) as later:
+            one.resumed(token)
+        assert later.value.code == "expired"
+
+
+async def test_a_session_comes_back_for_its_principal_alone() -> None:
+    async with node() as one:
+        port = one.open(principal="me")
+        port.start()
+        port.receive(ev.ResumeEnabled())
+        (token,) = one.attachments[-1].tokens
+        with pytest.raises(ParleyError) as caught:
+            one.resumed(token, "you")
+        assert caught.value.code == "wrong-principal"
+        assert one.resumed(token, "me").told == ["Resumed"]
+
+
+async def test_a_drain_ends_detached_sessions_too() -> None:
+    async with node() as one:
+        one.detached()
+        await bounded("the drain", one.host.drain(600.0))
+        assert one.admission.live == 0
+
+
+async def test_a_session_has_the_name_that_was_promised() -> None:
+    async with node() as one:
+        name = one.host.new_name()
+        port = one.open(name=name)
+        assert port.name == name
+        port.receive(ev.ClientClosed())
+
+
+async def test_a_session_that_was_not_needed_is_no_news(log: LogWatch) -> None:
+    async with node() as one:
+        port = one.open()
+        port.start()
+        port.abandon()
+        await one.until_empty()
+        await asyncio.sleep(0)
+    assert [record.getMessage() for record in log.records if record.levelname != "DEBUG"] == []
+
+
+async def test_a_session_goes_by_the_clock_of_the_nodes_model() -> None:
+    async with node(model="second") as one:
+        one.open().receive(ev.ClientClosed())
+        assert one.profiles_of == ["second"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from parley.server import settings_view
-from parley.server.launch import engine_command, engine_sessions_max, model_server_child, sessions_max, upstream_url
+from parley.server.launch import engine_command, engine_sessions_max, model_server_child, sessions_max, upstream_urls
 from parley.server.settings import KEYS, SECTIONS, EngineSettings, Settings, value_of
 from parley.server.sources import FlagValue, Loaded, SettingsError, load
 
@@ -218,6 +218,11 @@ def test_a_longest_wait_below_the_first_one_is_refused() -> None:
     ]
 
 
+def test_a_rotation_that_is_forced_before_it_is_due_is_refused() -> None:
+    (problem,) = problems(assignments=["session.rotate_after_s=900", "session.rotate_force_s=899"])
+    assert problem.endswith("session.rotate_force_s must be at least session.rotate_after_s, 900")
+
+
 def test_a_pace_window_that_no_model_can_work_with_is_refused() -> None:
     (problem,) = problems(assignments=["session.pace_window_s=0.5"])
     assert "session.pace_window_s must be 0 or at least 1" in problem
@@ -267,7 +272,7 @@ def test_in_the_sagemaker_preset_a_launched_server_brings_its_own_address() -> N
         environ={}, preset="sagemaker", flags=[FlagValue("launch.command", "vllm serve m --port 8123", "--launch")]
     ).settings
     child = model_server_child(settings, jitter=random.random)
-    assert upstream_url(settings, child) == "ws://127.0.0.1:8123/v1/realtime"
+    assert upstream_urls(settings, child) == ("ws://127.0.0.1:8123/v1/realtime",)
 
 
 def test_an_upstream_url_outranks_the_launched_servers_own() -> None:
@@ -275,7 +280,7 @@ def test_an_upstream_url_outranks_the_launched_servers_own() -> None:
     settings = load(environ=environ).settings
     child = model_server_child(settings, jitter=random.random)
     assert child is not None
-    assert upstream_url(settings, child) == "ws://127.0.0.1:9/v1/realtime"
+    assert upstream_urls(settings, child) == ("ws://127.0.0.1:9/v1/realtime",)
 
 
 def test_a_named_model_server_is_not_accompanied_by_an_engine() -> None:
@@ -286,7 +291,7 @@ def test_a_named_model_server_is_not_accompanied_by_an_engine() -> None:
 def test_with_no_model_server_named_the_embedded_engine_is_launched() -> None:
     child = model_server_child(Settings(), jitter=random.random)
     assert child is not None
-    assert upstream_url(Settings(), child) == f"ws://127.0.0.1:{child.port}/v1/realtime"
+    assert upstream_urls(Settings(), child) == (f"ws://127.0.0.1:{child.port}/v1/realtime",)
 
 
 def test_the_engines_command_carries_its_settings() -> None:

@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 from parley.core import events as ev
 from parley.core.content import Audio
 from parley.core.errors import ParleyError
-from parley.ingress.attachment import Attachment
+from parley.ingress.attachment import Attachment, SessionName
 from parley.ingress.http import http_application
 from parley.ingress.port import Port, PortLimits
-from parley.ingress.websocket import SocketLimits, Upgrades
+from parley.ingress.upgrades import Upgrades
+from parley.ingress.websocket import SocketLimits
 from tests.support.raw import RawSocket
 from tests.support.waiting import Changes
 
@@ -21,14 +22,21 @@ _USUAL_SOCKET = SocketLimits()
 class StubSession:
     """A session that does nothing but remember what its client did."""
 
-    session_id = "sess-stub"
-    created_s = 1
-
-    def __init__(self, attachment: Attachment, changes: Changes) -> None:
+    def __init__(self, attachment: Attachment, changes: Changes, name: SessionName) -> None:
         self.attachment = attachment
+        self._name = name
+        self.is_abandoned = False
         self.events: list[ev.Event] = []
         self.is_started = False
         self._changes = changes
+
+    @property
+    def name(self) -> SessionName:
+        return self._name
+
+    def abandon(self) -> None:
+        self.is_abandoned = True
+        self._changes.notify()
 
     def start(self) -> None:
         self.is_started = True
@@ -42,31 +50,75 @@ class StubSession:
         self.receive(ev.AudioReceived(audio))
 
     async def until[E: ev.Event](self, kind: type[E]) -> None:
-        await self._changes.until(kind.__name__, lambda: any(isinstance(event, kind) for event in self.events))
+        await self.until_count(kind, 1)
+
+    async def until_count[E: ev.Event](self, kind: type[E], count: int) -> None:
+        await self._changes.until(
+            f"{count} {kind.__name__}", lambda: sum(isinstance(event, kind) for event in self.events) >= count
+        )
 
 
 class StubHost:
     """Begins stub sessions, or refuses them: at the handshake, or only when they are opened."""
 
     models: tuple[str, ...] = ("stub",)
+    resume_window_s = 30.0
 
     def __init__(self) -> None:
         self.sessions: list[StubSession] = []
         self.refuses_check: ParleyError | None = None
         self.refuses_open: ParleyError | None = None
+        self.refuses_resume: ParleyError | None = None
+        self.principals: list[str] = []
+        self.claims: list[tuple[str, int, str]] = []
+        self._named = 0
         self._changes = Changes()
 
     def check(self) -> None:
         if self.refuses_check is not None:
             raise self.refuses_check
 
-    def open(self, attachment: Attachment, *, forward_empty_deltas: bool | None = None) -> StubSession:
+    def new_name(self) -> SessionName:
+        self._named += 1
+        return SessionName("sess-stub" if self._named == 1 else f"sess-stub-{self._named}", 1)
+
+    def open(
+        self,
+        attachment: Attachment,
+        *,
+        principal: str = "",
+        name: SessionName | None = None,
+        arrival: int = 1,
+        forward_empty_deltas: bool | None = None,
+    ) -> StubSession:
         if self.refuses_open is not None:
             raise self.refuses_open
-        session = StubSession(attachment, self._changes)
+        self.principals.append(principal)
+        return self._begin(attachment, name or self.new_name())
+
+    def next_arrival(self) -> int:
+        return 1
+
+    def resume(
+        self, attachment: Attachment, token: str, seq: int, principal: str, *, arrival: int | None = None
+    ) -> StubSession:
+        self.claims.append((token, seq, principal))
+        if self.refuses_resume is not None:
+            raise self.refuses_resume
+        return self._begin(attachment, SessionName("sess-resumed", 0))
+
+    def _begin(self, attachment: Attachment, name: SessionName) -> StubSession:
+        session = StubSession(attachment, self._changes, name)
         self.sessions.append(session)
         self._changes.notify()
         return session
+
+    async def claimed(self) -> None:
+        """Wait until somebody has shown a token and been let in."""
+        await self._changes.until(
+            "a session is taken up",
+            lambda: any(one.is_started and one.name.session_id == "sess-resumed" for one in self.sessions),
+        )
 
     async def session(self) -> StubSession:
         """The session, as soon as it has been started."""

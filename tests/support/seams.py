@@ -1,11 +1,13 @@
 """Doubles on both sides of a session: a client's connection, and a model server's."""
 
 import asyncio
+import math
 from collections.abc import Callable
 
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
 from parley.core.events import TurnTranscribed
+from parley.core.notices import Notice
 from parley.core.usage import Usage
 from parley.upstream.leg import LegSink
 from tests.support.waiting import Changes
@@ -65,6 +67,7 @@ class FakeUpstream:
             await self.may_open.wait()
         except asyncio.CancelledError:
             self.cancelled += 1
+            self.changes.notify()
             raise
         if self.fails_with is not None:
             raise self.fails_with
@@ -76,9 +79,11 @@ class FakeUpstream:
     def leg(self) -> FakeLeg:
         return self.legs[-1]
 
-    def finish_turn(self) -> None:
-        """The newest leg's turn ends."""
+    def finish_turn(self, seconds: float = 1.0) -> None:
+        """The newest leg's turn, of so much audio, ends: it has had a delta for each frame of 80 ms."""
         assert self.sink is not None
+        for _ in range(math.ceil(seconds / 0.08)):
+            self.sink.receive_delta(len(self.legs), Text(b'""'))
         self.sink.receive(TurnTranscribed(len(self.legs), Text(b'""'), Usage()))
 
 
@@ -87,18 +92,29 @@ class FakeAttachment:
 
     def __init__(self, changes: Changes) -> None:
         self.told: list[str] = []
+        self.seqs: list[int] = []
+        self.notices: list[Notice] = []
+        self.tokens: list[str] = []
         self.ended: list[ParleyError | None] = []
         self.on_told: Callable[[str], None] = lambda _what: None
         self._changes = changes
 
-    def send_delta(self, text: Text) -> None:
-        self._tell("delta")
+    def send_delta(self, text: Text, seq: int = 0, item: int = 0) -> None:
+        self._tell("delta", seq)
 
-    def send_done(self, text: Text, usage: Usage) -> None:
-        self._tell("done")
+    def send_done(self, text: Text, usage: Usage, seq: int = 0, item: int = 0, text_from: int | None = None) -> None:
+        self._tell("done", seq)
 
-    def send_error(self, error: ParleyError) -> None:
-        self._tell(f"error {error.code}")
+    def send_error(self, error: ParleyError, seq: int = 0) -> None:
+        self._tell(f"error {error.code}", seq)
+
+    def send_notice(self, notice: Notice, seq: int = 0) -> None:
+        self.notices.append(notice)
+        self._tell(type(notice).__name__, seq)
+
+    def send_token(self, token: str, window_s: float) -> None:
+        self.tokens.append(token)
+        self._tell("token")
 
     def pause_input(self) -> None:
         self._tell("pause")
@@ -106,9 +122,9 @@ class FakeAttachment:
     def resume_input(self) -> None:
         self._tell("resume")
 
-    def end(self, error: ParleyError | None) -> None:
+    def end(self, error: ParleyError | None, seq: int = 0) -> None:
         self.ended.append(error)
-        self._tell("end")
+        self._tell("end", seq)
 
     @property
     def end_code(self) -> str | None:
@@ -116,7 +132,9 @@ class FakeAttachment:
         (error,) = self.ended
         return None if error is None else error.code
 
-    def _tell(self, what: str) -> None:
+    def _tell(self, what: str, seq: int = 0) -> None:
         self.told.append(what)
+        if seq:
+            self.seqs.append(seq)
         self._changes.notify()
         self.on_told(what)

@@ -2,7 +2,8 @@
 
 Words, in order: `report PORT` connect there, send the process id and keep the connection for life; `grandchild PORT`
 start a process that reports there; `port N` listen there; `serve` do so for ever; `print TEXT`; `flood BYTES` print a
-line that long; `exit STATUS`; `once PATH` exit unless PATH exists, and create it; `stubborn` ignore SIGTERM.
+line that long; `hold MIB` have so much memory; `exit STATUS`; `once PATH` exit unless PATH exists, and create it;
+`stubborn` ignore SIGTERM.
 """
 
 import http.server
@@ -45,6 +46,8 @@ def main(words: list[str]) -> None:
                 print(next(rest), flush=True)
             case "flood":
                 print("x" * int(next(rest)), flush=True)
+            case "hold":
+                held.append(b"x" * (int(next(rest)) * 2**20))
             case "exit":
                 sys.exit(int(next(rest)))
             case "once":

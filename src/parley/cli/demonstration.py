@@ -17,14 +17,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from parley.cli.display import LiveDisplay, NoDisplay, duration, is_live
+from parley.cli.display import LineDisplay, LiveDisplay, duration, is_live
 from parley.cli.failure import Failure
 from parley.cli.own_server import OwnServer, OwnServerError
 from parley.client import SessionFailed, connect
 from parley.client.failure import SourceError
 from parley.client.pacing import Pace, RealTimePace
-from parley.client.source import open_file
-from parley.client.transcription import Transcript, transcribe
+from parley.client.source import AudioSource, open_file
+from parley.client.transcription import Transcription, transcribe
 from parley.client.word_errors import word_error_rate, words_of
 from parley.core.errors import ParleyError
 
@@ -34,6 +34,7 @@ WORD_ERROR_RATE_MAX = 0.35
 DEATH_WAIT_S = 1.0
 """How long a gateway whose connection broke off may take to be gone, which is then the better explanation."""
 
+WATCH_INTERVAL_S = 60.0
 RECORDING = "welcome"
 TEXT_COLUMNS = 88
 TERMINATED = 143
@@ -96,7 +97,7 @@ class Demonstration:
             return bundled_recording()
         return contextlib.nullcontext(Recording(self._file, None))
 
-    async def _transcribe(self, recording: Recording) -> Transcript:
+    async def _transcribe(self, recording: Recording) -> Transcription:
         # Opened first: a wrong name should not have to wait for a server.
         source = open_file(recording.path)
         self._heading()
@@ -106,19 +107,26 @@ class Demonstration:
                 await server.until_ready()
             self._step(f"A gateway and a speech engine run on this computer, ready in {self._since(began_s)}.")
             self._step(f"{recording.path.name} is streamed to {server.url} as if it were spoken now.")
-            shows = is_live(self._console)
             try:
-                async with connect(server.url, timestamps=True) as session, source:
-                    name = recording.path.name
-                    display = LiveDisplay(self._console, name, source) if shows else NoDisplay()
-                    with display:
-                        return await transcribe(session, source, pace=self._pace(), observer=display)
-            except SessionFailed:
-                if failure := await server.failure(DEATH_WAIT_S):
+                async with asyncio.TaskGroup() as tasks:
+                    watch = tasks.create_task(_watch(server))
+                    transcript = await self._stream(recording, source, server.url)
+                    watch.cancel()
+            except BaseExceptionGroup as group:
+                error = group.exceptions[0]
+                if isinstance(error, SessionFailed) and (failure := await server.failure(DEATH_WAIT_S)):
                     raise failure from None
-                raise
+                raise error from None
+        return transcript
 
-    def _conclude(self, recording: Recording, transcript: Transcript) -> int:
+    async def _stream(self, recording: Recording, source: AudioSource, url: str) -> Transcription:
+        console, name = self._console, recording.path.name
+        async with connect(url, timestamps=True) as session, source:
+            display = LiveDisplay(console, name, source) if is_live(console) else LineDisplay(self._note)
+            with display:
+                return await transcribe(session, source, pace=self._pace(), observer=display)
+
+    def _conclude(self, recording: Recording, transcript: Transcription) -> int:
         shown = Text(transcript.text.strip() or "(no words)", style="bold")
         self._console.print(Padding(shown, (1, 2), expand=False), width=min(self._console.width, TEXT_COLUMNS))
         self._console.print(Padding(_measures(recording, transcript), (0, 2), expand=False))
@@ -141,6 +149,9 @@ class Demonstration:
     def _step(self, text: str) -> None:
         self._console.print(Text.assemble("  ", ("✓ ", "green"), text))
 
+    def _note(self, text: str) -> None:
+        self._console.print(Text(f"  {text}", style="yellow"))
+
     @contextlib.contextmanager
     def _waiting(self, text: str) -> Iterator[None]:
         if not is_live(self._console):
@@ -151,6 +162,13 @@ class Demonstration:
 
     def _since(self, began_s: float) -> str:
         return duration(self._clock() - began_s)
+
+
+async def _watch(server: OwnServer) -> None:
+    """Say at once that the gateway is gone; the client would try for half a minute to come back to it."""
+    while (failure := await server.failure(WATCH_INTERVAL_S)) is None:
+        pass
+    raise failure
 
 
 def run(demonstration: Demonstration) -> int:
@@ -181,7 +199,7 @@ async def _until_told(demonstration: Demonstration) -> int:
             loop.remove_signal_handler(number)
 
 
-def _measures(recording: Recording, transcript: Transcript) -> Table:
+def _measures(recording: Recording, transcript: Transcription) -> Table:
     table = Table.grid(padding=(0, 3))
     first_s = transcript.time_to_first_partial_s
     first = "never" if first_s is None else f"{duration(first_s)} after the recording began"

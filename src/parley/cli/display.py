@@ -1,6 +1,6 @@
 """What a person sees while audio is streamed: how far it is, and the transcript as it grows.
 
-It is drawn on a terminal only; elsewhere nothing is shown until there is a result.
+It is drawn on a terminal only; elsewhere nothing is shown until there is a result, unless something went wrong.
 """
 
 import time
@@ -15,6 +15,9 @@ from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+
+from parley.cli.interruption import line_of
+from parley.client.events import ConnectionLost, Interruption, Recovering
 
 REFRESH_INTERVAL_S = 0.08
 """The least time between two drawings: a step of the model."""
@@ -53,6 +56,23 @@ class NoDisplay:
     def text_received(self, text: str) -> None:
         """See `parley.client.transcription.Observer`."""
 
+    def text_revised(self, text: str) -> None:
+        """See `parley.client.transcription.Observer`."""
+
+    def interrupted(self, event: Interruption) -> None:
+        """See `parley.client.transcription.Observer`."""
+
+
+class LineDisplay(NoDisplay):
+    """Nothing is drawn; what goes wrong is told in lines."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+
+    def interrupted(self, event: Interruption) -> None:
+        """See `parley.client.transcription.Observer`."""
+        self._tell(line_of(event))
+
 
 class LiveDisplay:
     """One turn on a terminal, redrawn in place, and gone at its end: the result is printed by whoever has it."""
@@ -67,6 +87,7 @@ class LiveDisplay:
         self._sent_s = 0.0
         self._text = ""
         self._newest = ""
+        self._status = Text()
         self._began_s: float | None = None
         self._first_text_s: float | None = None
         self._drawn_s = float("-inf")
@@ -97,6 +118,19 @@ class LiveDisplay:
         self._newest = text
         self._draw()
 
+    def text_revised(self, text: str) -> None:
+        """The transcript so far is this."""
+        self._text, self._newest = text[-TEXT_MAX_CHARACTERS:], ""
+        self._draw()
+
+    def interrupted(self, event: Interruption) -> None:
+        """A connection or a model server was lost, or found again."""
+        is_open = isinstance(event, ConnectionLost | Recovering)
+        self._status = Text(f"  {line_of(event)}", style="yellow" if is_open else "green")
+        # Whatever was drawn just now: while the connection is away nothing else draws.
+        self._drawn_s = self._clock()
+        self._live.refresh()
+
     def _draw(self) -> None:
         now_s = self._clock()
         if now_s - self._drawn_s >= REFRESH_INTERVAL_S:
@@ -105,7 +139,8 @@ class LiveDisplay:
 
     def render(self) -> RenderableType:
         """What is on the screen now."""
-        return Group("", self._progress(), "", Padding(self._transcript(), (0, 2)), "")
+        status = (self._status,) if self._status else ()
+        return Group("", self._progress(), *status, "", Padding(self._transcript(), (0, 2)), "")
 
     def _progress(self) -> Table:
         line = Table.grid(padding=(0, 1))
@@ -134,7 +169,7 @@ class LiveDisplay:
         text.append("▌", style="cyan")
         width = max(20, min(TEXT_MAX_COLUMNS, self._console.width - 4))
         lines = text.wrap(self._console, width)
-        shown = max(1, min(TEXT_MAX_LINES, self._console.height - 6))
+        shown = max(1, min(TEXT_MAX_LINES, self._console.height - 6 - bool(self._status)))
         return Text("\n").join(lines[-shown:])
 
 

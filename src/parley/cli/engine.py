@@ -8,9 +8,13 @@ import click
 
 from parley.cli.failure import NotStarted
 from parley.cli.loop import run_loop
+from parley.engine.clock import tokens_of
 from parley.engine.options import EngineName, EngineOptions
 from parley.server.settings import LogFormat, LogLevel
 from parley.server.start import cannot_listen
+
+CONTEXT_LEAST_S = 2.0
+CONTEXT_MOST_S = 1_000_000.0
 
 _DEFAULTS = EngineOptions()
 
@@ -34,7 +38,10 @@ _DEFAULTS = EngineOptions()
     help="tiny-en hears English, scripted answers from rules.",
 )
 @click.option(
-    "--model-name", default=_DEFAULTS.model_name, show_default=True, metavar="NAME", help="Name that clients ask for."
+    "--model-name",
+    default="",
+    metavar="NAME",
+    help="Name that clients ask for; the engine's own, tiny-en or scripted, when not given.",
 )
 @click.option(
     "--model-dir",
@@ -58,6 +65,12 @@ _DEFAULTS = EngineOptions()
     metavar="N",
     help="Threads that decode; 0 is one for each core.",
 )
+@click.option(
+    "--context-s",
+    type=click.FloatRange(CONTEXT_LEAST_S, CONTEXT_MOST_S),
+    metavar="SECONDS",
+    help="Audio after which a turn ends unasked, as at vLLM's --max-model-len; 2 h 54 min when not given.",
+)
 @click.option("--log-level", type=click.Choice(get_args(LogLevel)), default="info", show_default=True)
 @click.option("--log-format", type=click.Choice(get_args(LogFormat)), default="auto", show_default=True)
 def command(
@@ -68,6 +81,7 @@ def command(
     model_dir: Path | None,
     max_sessions: int,
     decode_threads: int,
+    context_s: float | None,
     log_level: LogLevel,
     log_format: LogFormat,
 ) -> None:
@@ -84,6 +98,7 @@ def command(
         max_sessions=max_sessions,
         decode_threads=decode_threads,
         model_dir=model_dir,
+        max_model_len=_DEFAULTS.max_model_len if context_s is None else tokens_of(context_s),
     )
     from parley.engine.server import serve_engine
     from parley.engine.weights import WeightsError

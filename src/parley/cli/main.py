@@ -18,6 +18,7 @@ COMMANDS = {
     "engine": "Run the embedded engine alone: vLLM's realtime API on a CPU.",
     "transcribe": "Stream a recording to a gateway and print what it hears.",
     "demo": "Stream a recording through a gateway and engine of its own.",
+    "simulate": "Run sessions with faults in virtual time, and check that nothing is lost.",
     "check-config": "Show every setting and its origin, or what is wrong.",
     "version": "Show the versions of Parley, Python and the main libraries.",
 }

@@ -12,8 +12,9 @@ from pathlib import Path
 from rich.console import Console
 
 from parley.audio.decode import AudioDecoder
-from parley.cli.display import LiveDisplay, NoDisplay, duration, is_live
+from parley.cli.display import LineDisplay, LiveDisplay, NoDisplay, duration, is_live
 from parley.cli.failure import FAILED, Misuse
+from parley.cli.interruption import places
 from parley.cli.writing import Writer
 from parley.client import SessionFailed, connect
 from parley.client.endpoint import realtime_url
@@ -21,7 +22,7 @@ from parley.client.failure import SourceError
 from parley.client.microphone import MicrophoneSource, load_portaudio
 from parley.client.pacing import FullPace, Pace, RealTimePace
 from parley.client.source import AudioSource, PipeSource, open_file
-from parley.client.transcription import Transcript, transcribe
+from parley.client.transcription import Transcription, transcribe
 from parley.core.errors import ParleyError
 
 MICROPHONE = "microphone"
@@ -58,7 +59,8 @@ class Transcribing:
         status = 0
         for name in self._job.inputs or (MICROPHONE,):
             try:
-                await self._one(name)
+                if not await self._one(name):
+                    status = FAILED
             except (SessionFailed, SourceError, ParleyError) as error:
                 status = FAILED
                 self._report(name, error)
@@ -66,7 +68,8 @@ class Transcribing:
                     break
         return status
 
-    async def _one(self, name: str) -> None:
+    async def _one(self, name: str) -> bool:
+        """Transcribe one input; whether all of it is in the result."""
         job = self._job
         source = self._source(name)
         shows = not job.is_quiet and is_live(self._console)
@@ -76,12 +79,18 @@ class Transcribing:
             source,
         ):
             shown = {"-": "standard input", MICROPHONE: "microphone (Ctrl-C ends)"}.get(name, Path(name).name)
-            display = LiveDisplay(self._console, shown, source) if shows else NoDisplay()
+            display = self._display(shown, source, shows=shows)
             pace: Pace = RealTimePace() if job.is_paced else FullPace()
             with display, _stopped_by_ctrl_c(source):
                 transcript = await transcribe(session, source, pace=pace, observer=display)
         self._writer.write(name, transcript)
         self._comment(shown, source, transcript, shows=shows)
+        return not transcript.lost_ms
+
+    def _display(self, shown: str, source: AudioSource, *, shows: bool) -> LiveDisplay | NoDisplay:
+        if shows:
+            return LiveDisplay(self._console, shown, source)
+        return NoDisplay() if self._job.is_quiet else LineDisplay(_complain)
 
     def _source(self, name: str) -> AudioSource:
         if self._job.uses_microphone:
@@ -90,10 +99,12 @@ class Transcribing:
             return PipeSource(sys.stdin.buffer, AudioDecoder.for_content_type(self._job.content_type))
         return open_file(Path(name), self._job.content_type)
 
-    def _comment(self, shown: str, source: AudioSource, transcript: Transcript, *, shows: bool) -> None:
+    def _comment(self, shown: str, source: AudioSource, transcript: Transcription, *, shows: bool) -> None:
         """What a person wants to know besides the text."""
         if isinstance(source, MicrophoneSource) and source.dropped_s:
             _complain(f"audio-dropped: {source.dropped_s:.1f} s of speech were not sent; the network was too slow.")
+        if transcript.lost_ms:
+            _complain(f"words-missing: {shown}: words may be missing at {places(transcript.lost_ms)}.")
         if self._job.needs_times and not transcript.has_exact_times and transcript.deltas:
             _complain("times-estimated: the server did not send every step, so the times are only roughly right.")
         if shows:

@@ -12,7 +12,8 @@ from typing import Any
 
 from parley.cli.failure import Failure, Misuse
 from parley.client.captions import cues_of, srt, vtt
-from parley.client.transcription import Transcript
+from parley.client.events import Recovered, SessionResumed
+from parley.client.transcription import Transcription
 
 LINE_MAX_COLUMNS = 100
 """Columns of a line on a terminal; longer ones are hard to read."""
@@ -43,7 +44,7 @@ class Writer:
                 "wrong-usage: two of the recordings have the same name, and would be written to the same file."
             )
 
-    def write(self, name: str, transcript: Transcript) -> None:
+    def write(self, name: str, transcript: Transcription) -> None:
         """One more transcript.
 
         Raises:
@@ -59,7 +60,7 @@ class Writer:
     def _path(self, folder: Path, name: str) -> Path:
         return folder / f"{'stdin' if name == '-' else Path(name).stem}{_SUFFIXES[self._form]}"
 
-    def _formatted(self, name: str, transcript: Transcript) -> str:
+    def _formatted(self, name: str, transcript: Transcription) -> str:
         match self._form:
             case "json":
                 return _line(_document(name, transcript))
@@ -93,7 +94,7 @@ def wrapped(text: str) -> str:
     return textwrap.fill(text, max(20, columns)) + "\n"
 
 
-def _document(name: str, transcript: Transcript) -> dict[str, Any]:
+def _document(name: str, transcript: Transcription) -> dict[str, Any]:
     first_s = transcript.time_to_first_partial_s
     return {
         "file": name,
@@ -104,8 +105,17 @@ def _document(name: str, transcript: Transcript) -> dict[str, Any]:
         "elapsed_s": round(transcript.elapsed_s, 3),
         "has_exact_times": transcript.has_exact_times,
         "deltas": [{"text": delta.text, "audio_end_s": delta.audio_end_s} for delta in transcript.deltas],
+        "outcomes": [_outcome(outcome) for outcome in transcript.outcomes],
         "usage": asdict(transcript.usage),
     }
+
+
+def _outcome(outcome: SessionResumed | Recovered) -> dict[str, Any]:
+    """What became of a lost connection (`of` is `session`) or model server."""
+    fields = asdict(outcome)
+    if isinstance(outcome, SessionResumed):
+        fields["downtime_s"] = round(outcome.downtime_s, 3)
+    return {"of": "session" if isinstance(outcome, SessionResumed) else "model-server", **fields}
 
 
 def _line(document: dict[str, Any]) -> str:

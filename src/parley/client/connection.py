@@ -1,28 +1,24 @@
 """One WebSocket to a realtime server: messages in both directions, bounded in both.
 
-A session owns a connection and may replace it; nothing here knows what the messages mean.
+A session owns a connection and may replace it; nothing here knows what the messages mean. Nothing here waits for
+messages either: whoever owns the connection is told when there is something to look at.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from ssl import SSLContext
 
 from picows import WSCloseCode, WSError, WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
 
 from parley.client.endpoint import origin
-from parley.client.failure import SessionFailed
+from parley.client.loss import NO_CLOSE_CODE, NO_CLOSE_FRAME
 from parley.client.refusal import connect_failure, handshake_failure
 from parley.core.errors import ParleyError
 from parley.wire.fragments import FragmentBuffer
-
-NO_CLOSE_FRAME = 1006
-"""What RFC 6455 section 7.1.5 calls a connection that went away without a close frame."""
-
-NO_CLOSE_CODE = 1005
-"""The same section's number for a close frame without a code."""
 
 PROTOCOL_ERROR = 1002
 
@@ -33,29 +29,22 @@ class ConnectionLimits:
 
     Reading pauses while `inbox_max_messages` or `inbox_max_bytes` wait for the session, and goes on at half of that.
     `send_stall_timeout_s` is how long the server may refuse to take audio; `ping_interval_s` how long it may be silent
-    before it is pinged, and again how long it may take to answer.
+    before it is pinged, and again how long it may take to answer. `events_max` events wait for the user; then messages
+    wait.
     """
 
     connect_timeout_s: float = 10.0
     close_timeout_s: float = 2.0
     send_stall_timeout_s: float = 60.0
-    ping_interval_s: float = 20.0
+    ping_interval_s: float = 10.0
     message_max_bytes: int = 4_194_304
     inbox_max_messages: int = 1_024
     inbox_max_bytes: int = 8_388_608
-
-
-class ConnectionEndedError(Exception):
-    """The connection is over. `close_code` is RFC 6455's, `reason` what the peer's close frame said."""
-
-    def __init__(self, close_code: int, reason: str = "") -> None:
-        super().__init__(close_code)
-        self.close_code = close_code
-        self.reason = reason
+    events_max: int = 256
 
 
 class Connection:
-    """An open WebSocket. One task receives; sending is for one task as well."""
+    """An open WebSocket."""
 
     def __init__(self, transport: WSTransport, inbox: "_Inbox", limits: ConnectionLimits) -> None:
         self._transport = transport
@@ -69,14 +58,16 @@ class Connection:
         *,
         api_key: str | None = None,
         limits: ConnectionLimits,
+        changed: Callable[[], None],
         ssl_context: SSLContext | None = None,
     ) -> "Connection":
-        """Connect to a WebSocket URL.
+        """Connect to a WebSocket URL. `changed` is called when a message has arrived, when the socket takes more or no
+        more, and when the connection is over.
 
         Raises:
             SessionFailed: the server can't be reached, or answered the handshake with an HTTP error.
         """
-        inbox = _Inbox(limits)
+        inbox = _Inbox(limits, changed)
         try:
             async with asyncio.timeout(limits.connect_timeout_s):
                 transport, listener = await ws_connect(
@@ -101,37 +92,20 @@ class Connection:
             raise connect_failure(origin(url), ConnectionResetError("the server hung up"))
         return cls(transport, inbox, limits)
 
-    async def send(self, message: bytes) -> None:
-        """Send one text message; waits while the socket takes no more.
+    def send(self, message: bytes) -> None:
+        """Send one text message. What the socket does not take is kept, so look at `can_send` before sending much; what
+        is sent when the connection is over is gone."""
+        if self._inbox.close_code is None:
+            self._transport.send(WSMsgType.TEXT, message)
 
-        Raises:
-            ConnectionEndedError: there is nobody to send it to.
-            SessionFailed: upstream-stalled, when the server takes nothing for `send_stall_timeout_s`.
-        """
-        try:
-            async with asyncio.timeout(self._limits.send_stall_timeout_s):
-                await self._inbox.writable.wait()
-        except TimeoutError:
-            detail = f"It took no audio for {self._limits.send_stall_timeout_s:.0f} s."
-            raise SessionFailed.of(ParleyError("upstream-stalled", detail)) from None
-        if self._inbox.ended is not None:
-            raise self._inbox.ended
-        self._transport.send(WSMsgType.TEXT, message)
-        # An open socket never makes the wait above suspend: without this, a long file would starve the reader.
-        await asyncio.sleep(0)
-
-    async def receive(self) -> bytes:
-        """The next message, in the order of arrival.
-
-        Raises:
-            ConnectionEndedError: there is none, and none will come.
-        """
-        return await self._inbox.get()
+    def receive(self) -> bytes | None:
+        """The next message, in the order of arrival; None when there is none yet, or none will come."""
+        return self._inbox.take()
 
     @property
-    def last_unread(self) -> bytes | None:
-        """The latest message, while it has not been received."""
-        return self._inbox.last_unread
+    def close_code(self) -> int | None:
+        """None while the connection lasts, then RFC 6455's code; messages that came before may still be received."""
+        return self._inbox.close_code
 
     @property
     def unread_messages(self) -> int:
@@ -145,8 +119,15 @@ class Connection:
 
     @property
     def can_send(self) -> bool:
-        """Whether `send` would go through at once."""
-        return self._inbox.writable.is_set()
+        """Whether the socket takes more."""
+        return self._inbox.is_writable
+
+    async def abort(self) -> None:
+        """Drop it."""
+        self._inbox.discard()
+        self._transport.disconnect(False)
+        with contextlib.suppress(WSError, OSError):
+            await self._transport.wait_disconnected()
 
     async def close(self) -> None:
         """Close with code 1000; a server that does not answer within `close_timeout_s` is cut off."""
@@ -172,14 +153,13 @@ class _QuietLogger(logging.LoggerAdapter[logging.Logger]):
 class _Inbox(WSListener):
     """Messages that wait for the session. Its methods run in the socket's read callback, so none of them waits."""
 
-    def __init__(self, limits: ConnectionLimits) -> None:
-        self.ended: ConnectionEndedError | None = None
-        self.writable = asyncio.Event()
-        self.writable.set()
+    def __init__(self, limits: ConnectionLimits, changed: Callable[[], None]) -> None:
+        self.close_code: int | None = None
+        self.is_writable = True
         self._limits = limits
+        self._changed = changed
         self._messages: deque[bytes] = deque()
         self._bytes = 0
-        self._arrived = asyncio.Event()
         self._fragments = FragmentBuffer(limits.message_max_bytes)
         self._transport: WSTransport | None = None
         self._is_paused = False
@@ -198,18 +178,20 @@ class _Inbox(WSListener):
             self._take_data(transport, frame)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        self._end(ConnectionEndedError(NO_CLOSE_FRAME))
+        self._end(NO_CLOSE_FRAME)
 
     def pause_writing(self) -> None:
-        self.writable.clear()
+        self.is_writable = False
+        self._changed()
 
     def resume_writing(self) -> None:
-        self.writable.set()
+        self.is_writable = True
+        self._changed()
 
     def _take_close(self, transport: WSTransport, frame: WSFrame) -> None:
         payload = frame.get_payload_as_bytes()
         code = int.from_bytes(payload[:2]) if len(payload) >= 2 else NO_CLOSE_CODE
-        self._end(ConnectionEndedError(code, payload[2:].decode("utf-8", "replace")))
+        self._end(code)
         if not transport.is_close_frame_sent:
             transport.send_close(WSCloseCode.OK)
         transport.disconnect()
@@ -218,7 +200,7 @@ class _Inbox(WSListener):
         try:
             message = self._joined(frame)
         except ParleyError:
-            self._end(ConnectionEndedError(PROTOCOL_ERROR, "a broken message"))
+            self._end(PROTOCOL_ERROR)
             transport.send_close(WSCloseCode.PROTOCOL_ERROR)
             transport.disconnect()
             return
@@ -238,15 +220,16 @@ class _Inbox(WSListener):
     def _put(self, message: bytes) -> None:
         self._messages.append(message)
         self._bytes += len(message)
-        self._arrived.set()
+        self._changed()
         limits = self._limits
         if len(self._messages) >= limits.inbox_max_messages or self._bytes >= limits.inbox_max_bytes:
             self._set_reading(False)
 
-    def _end(self, ended: ConnectionEndedError) -> None:
-        self.ended = self.ended or ended
-        self._arrived.set()
-        self.writable.set()
+    def _end(self, close_code: int) -> None:
+        if self.close_code is None:
+            self.close_code = close_code
+            self.is_writable = True
+            self._changed()
 
     def _set_reading(self, is_reading: bool) -> None:
         transport = self._transport
@@ -263,22 +246,15 @@ class _Inbox(WSListener):
     def __len__(self) -> int:
         return len(self._messages)
 
-    async def get(self) -> bytes:
-        while not self._messages:
-            if self.ended is not None:
-                raise self.ended
-            self._arrived.clear()
-            await self._arrived.wait()
+    def take(self) -> bytes | None:
+        if not self._messages:
+            return None
         message = self._messages.popleft()
         self._bytes -= len(message)
         limits = self._limits
         if len(self._messages) <= limits.inbox_max_messages // 2 and self._bytes <= limits.inbox_max_bytes // 2:
             self._set_reading(True)
         return message
-
-    @property
-    def last_unread(self) -> bytes | None:
-        return self._messages[-1] if self._messages else None
 
     def discard(self) -> None:
         """Nobody will read any more; the socket still has to be read for the peer's answer to a close."""

@@ -7,18 +7,19 @@ REALTIME_PATH = "/v1/realtime"
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 
 
-def realtime_url(url: str, *, timestamps: bool = False) -> str:
+def realtime_url(url: str, *, timestamps: bool = False, resume: bool = False) -> str:
     """A WebSocket URL: `http` becomes `ws`, a missing scheme is `ws`, a missing path is `/v1/realtime`.
 
     With `timestamps` a Parley server is asked for every delta, the empty ones too; vLLM sends them unasked, and does
-    not read the query.
+    not read the query. `resume` tells one that is full that this connection is for a session that it has.
 
     Raises:
         ValueError: the text is no such URL, or carries a user name or password.
     """
     parts = _split(url)
     path = REALTIME_PATH if parts.path in ("", "/") else parts.path
-    query = "&".join(filter(None, (parts.query, "empty_deltas=true" if timestamps else "")))
+    asked = ("empty_deltas=true" if timestamps else "", "resume=1" if resume else "")
+    query = "&".join(filter(None, (parts.query, *asked)))
     return parts._replace(scheme=_SCHEMES[parts.scheme], path=path, query=query, fragment="").geturl()
 
 

@@ -1,6 +1,7 @@
 """Why a session, or the source of its audio, failed: data for a program, words for a person."""
 
 from parley.core.errors import ERRORS, Fault, ParleyError, Retry
+from parley.wire import contract
 
 
 class SessionFailed(Exception):  # noqa: N818 (it is also an event of the session)
@@ -61,3 +62,14 @@ def vllm_failure(code: str | None, message: str) -> SessionFailed:
         spec = ERRORS["upstream-error"]
     words = message or spec.summary
     return SessionFailed(code or spec.code, words, fault=spec.fault, retry=spec.retry, is_foreign_text=True)
+
+
+def reported_failure(event: contract.Failed) -> SessionFailed:
+    """The failure that an `error` event names: Parley's own data where it is there, vLLM's code otherwise."""
+    if event.parley_code is None:
+        return vllm_failure(event.code, event.message)
+    try:
+        fault, retry = Fault(event.fault or ""), Retry(event.retry or "")
+    except ValueError:
+        return vllm_failure(event.code, event.message)
+    return SessionFailed(event.parley_code, event.message, fault=fault, retry=retry, retry_after_s=event.retry_after_s)

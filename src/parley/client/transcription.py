@@ -6,11 +6,25 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from parley.audio.pcm import pcm_duration_s, split_pcm
-from parley.client.events import TextDelta, TurnDone
+from parley.client.events import (
+    ConnectionLost,
+    Event,
+    Interruption,
+    Intervals,
+    Recovered,
+    Recovering,
+    SessionResumed,
+    TextDelta,
+    TextRevised,
+    TurnDone,
+    TurnFailed,
+)
 from parley.client.failure import SessionFailed
 from parley.client.pacing import Clock, FullPace, Pace
 from parley.client.session import RealtimeSession
 from parley.client.source import AudioSource
+from parley.client.transcript import revised
+from parley.core.errors import Fault, Retry
 from parley.core.usage import Usage
 
 PIECE_MS = 80
@@ -18,12 +32,13 @@ PIECE_MS = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Transcript:
+class Transcription:
     """What came of one turn. Times in seconds.
 
     `time_to_first_partial_s` runs from the first audio sent to the first text, `time_to_final_s` from the last audio
     sent to the end of the turn; `elapsed_s` is all of it. `deltas` carry their places in the audio when the session
-    asked for timestamps, and `has_exact_times` says whether these hold.
+    asked for timestamps, and `has_exact_times` says whether these hold. `outcomes` are what became of the connections
+    and model servers that were lost on the way.
     """
 
     text: str = field(repr=False)
@@ -34,6 +49,12 @@ class Transcript:
     time_to_final_s: float
     usage: Usage
     has_exact_times: bool
+    outcomes: tuple[SessionResumed | Recovered, ...] = ()
+
+    @property
+    def lost_ms(self) -> Intervals:
+        """Where words may be missing: intervals of the audio in milliseconds."""
+        return tuple(sorted({interval for outcome in self.outcomes for interval in outcome.lost_ms}))
 
     @property
     def real_time_factor(self) -> float:
@@ -50,6 +71,12 @@ class Observer(Protocol):
     def text_received(self, text: str) -> None:
         """A further piece of the transcript."""
 
+    def text_revised(self, text: str) -> None:
+        """The transcript so far is this, from its beginning."""
+
+    def interrupted(self, event: Interruption) -> None:
+        """A connection or a model server was lost, or found again."""
+
 
 class Unobserved:
     """Nobody watches."""
@@ -60,6 +87,12 @@ class Unobserved:
     def text_received(self, text: str) -> None:
         """Do nothing."""
 
+    def text_revised(self, text: str) -> None:
+        """Do nothing."""
+
+    def interrupted(self, event: Interruption) -> None:
+        """Do nothing."""
+
 
 async def transcribe(
     session: RealtimeSession,
@@ -68,7 +101,7 @@ async def transcribe(
     pace: Pace | None = None,
     observer: Observer | None = None,
     clock: Clock = time.monotonic,
-) -> Transcript:
+) -> Transcription:
     """Send all of an opened source as one turn and collect its transcript.
 
     Raises:
@@ -97,6 +130,9 @@ class _Transcribing:
         self._sent_bytes = 0
         self._began_s = clock()
         self._last_sent_s = self._began_s
+        self._first_s: float | None = None
+        self._deltas: list[TextDelta] = []
+        self._outcomes: list[SessionResumed | Recovered] = []
 
     async def send(self) -> None:
         try:
@@ -119,28 +155,42 @@ class _Transcribing:
         self._last_sent_s = self._clock()
         self._observer.audio_sent(sent_s)
 
-    async def receive(self) -> Transcript:
-        first_s: float | None = None
-        deltas: list[TextDelta] = []
+    async def receive(self) -> Transcription:
         async for event in self._session:
-            if isinstance(event, TextDelta):
-                first_s = self._clock() if first_s is None else first_s
-                deltas.append(event)
-                self._observer.text_received(event.text)
-            elif isinstance(event, TurnDone):
-                return self._transcript(event, deltas, first_s)
+            if isinstance(event, TurnDone):
+                return self._transcription(event)
+            self._take(event)
         # The session says so itself unless somebody else closed it meanwhile.
         raise RuntimeError("The session was closed during its turn.")
 
-    def _transcript(self, done: TurnDone, deltas: list[TextDelta], first_s: float | None) -> Transcript:
-        now_s = self._clock()
-        return Transcript(
+    def _take(self, event: Event) -> None:
+        match event:
+            case TextDelta(text):
+                self._first_s = self._clock() if self._first_s is None else self._first_s
+                self._deltas.append(event)
+                self._observer.text_received(text)
+            case TextRevised():
+                self._deltas = revised(self._deltas, event)
+                self._observer.text_revised("".join(delta.text for delta in self._deltas))
+            case TurnFailed(_, code, message, fault, retry):
+                raise SessionFailed(code, message, fault=Fault(fault), retry=Retry(retry))
+            case ConnectionLost() | SessionResumed() | Recovering() | Recovered():
+                if isinstance(event, SessionResumed | Recovered):
+                    self._outcomes.append(event)
+                self._observer.interrupted(event)
+            case _:
+                pass
+
+    def _transcription(self, done: TurnDone) -> Transcription:
+        now_s, first_s = self._clock(), self._first_s
+        return Transcription(
             text=done.text,
-            deltas=tuple(deltas),
+            deltas=tuple(self._deltas),
             duration_s=pcm_duration_s(self._sent_bytes),
             elapsed_s=now_s - self._began_s,
             time_to_first_partial_s=None if first_s is None else first_s - self._began_s,
             time_to_final_s=now_s - self._last_sent_s,
             usage=done.usage,
             has_exact_times=done.has_exact_times,
+            outcomes=tuple(self._outcomes),
         )

@@ -4,6 +4,7 @@ Both are carried in the form in which they cross the wires, so that the common p
 them: audio as base64 of PCM16 little-endian, 16 kHz, mono; text as a JSON string literal.
 """
 
+import binascii
 import json
 from collections.abc import Iterable
 
@@ -19,6 +20,12 @@ class Audio:
     def __init__(self, payload: bytes, samples: int) -> None:
         self.payload = payload
         self.samples = samples
+
+    def after(self, samples: int) -> "Audio":
+        """The same audio without its first samples; at least one is left."""
+        assert 0 <= samples < self.samples, "there is something left"
+        pcm = binascii.a2b_base64(self.payload)
+        return Audio(binascii.b2a_base64(pcm[2 * samples :], newline=False), self.samples - samples)
 
     def __repr__(self) -> str:
         return f"Audio(samples={self.samples})"

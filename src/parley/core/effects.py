@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
+from parley.core.notices import Notice
 from parley.core.usage import Usage
 
 # To the model server.
@@ -45,7 +46,16 @@ class CloseLeg:
     leg: int
 
 
-# To the client.
+@dataclass(frozen=True, slots=True)
+class MeasureSpeech:
+    """Say how much speech is in this audio, which the leg answered with nothing; answer with SpeechMeasured."""
+
+    leg: int
+    pieces: tuple[Audio, ...]
+
+
+# To the client. A `seq` of 0 is no number: the client has not opted in to the session's contract, or the notice carries
+# none. `item` is the turn's ordinal in the session, from 1; 0 where the client is not told of it.
 
 
 @dataclass(slots=True)
@@ -53,20 +63,54 @@ class SendDelta:
     """Pass on a piece of transcript, or several joined."""
 
     text: Text
+    seq: int = 0
+    item: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SendDone:
-    """Pass on the end of a turn."""
+    """Pass on the end of a turn. `text_from` is where on the cursor `text` begins when it is not whole."""
 
     text: Text
     usage: Usage
+    seq: int = 0
+    item: int = 0
+    text_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SendError:
     """Tell the client of an error that does not end the session."""
 
+    error: ParleyError
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SendNotice:
+    """Tell the client what became of its session or of a turn."""
+
+    notice: Notice
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class IssueToken:
+    """Make a resume token, remember its hash, and tell the client token and window in `session.updated`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """From here on the client is the connection of this generation; the one before is let go."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseAttachment:
+    """Tell the connection of this generation why it is of no use to the session, and close it."""
+
+    generation: int
     error: ParleyError
 
 
@@ -84,10 +128,12 @@ class ResumeInput:
 class EndSession:
     """Tell the client why the session ends, and close its connection with the error's close code.
 
-    `error` is None when the client itself has gone and there is nobody to tell.
+    `error` is None when the client ended it, or is gone. With a `seq` the error carries it, and `session.ended` follows
+    with the next; without an error `session.ended` carries it.
     """
 
     error: ParleyError | None
+    seq: int = 0
 
 
 Effect = (
@@ -96,9 +142,14 @@ Effect = (
     | SendAudio
     | EndTurn
     | CloseLeg
+    | MeasureSpeech
     | SendDelta
     | SendDone
     | SendError
+    | SendNotice
+    | IssueToken
+    | Attach
+    | CloseAttachment
     | PauseInput
     | ResumeInput
     | EndSession

@@ -73,11 +73,13 @@ def _client(
     )
 
 
-def _upstream(code: str, summary: str, fix: str, *, http: int = 424, close: int = 1011) -> ErrorSpec:
+def _upstream(
+    code: str, summary: str, fix: str, *, http: int = 424, close: int = 1011, retry: Retry = Retry.NEW_SESSION
+) -> ErrorSpec:
     return ErrorSpec(
         code=code,
         fault=Fault.UPSTREAM,
-        retry=Retry.NEW_SESSION,
+        retry=retry,
         http_status=http,
         ws_close=close,
         h2_error="NO_ERROR",
@@ -214,6 +216,47 @@ _ROWS = (
         http=404,
         retry=Retry.NEVER,
     ),
+    # Who came back for a session.
+    _client(
+        "unknown-session",
+        "No session has this token.",
+        "Start a new session; a token is good for one server and for as long as its session lives.",
+        http=404,
+        close=4404,
+        retry=Retry.NEW_SESSION,
+    ),
+    _client(
+        "expired",
+        "The session has ended.",
+        "Start a new session; come back within the window that session.updated names.",
+        http=410,
+        close=4410,
+        retry=Retry.NEW_SESSION,
+    ),
+    _client(
+        "gap",
+        "The session no longer has, or never sent, the events that would follow this number.",
+        "Start a new session; acknowledge events with session.ack as they come, and name the last one received.",
+        http=409,
+        close=4416,
+        retry=Retry.NEW_SESSION,
+    ),
+    _client(
+        "superseded",
+        "Another connection has taken the session over.",
+        "Nothing, if that was you; a token is for one client at a time.",
+        http=409,
+        close=4409,
+        retry=Retry.NEVER,
+    ),
+    _client(
+        "wrong-principal",
+        "The session was started with other credentials.",
+        "Come back with the credentials that the session was started with.",
+        http=403,
+        close=4403,
+        retry=Retry.NEVER,
+    ),
     # What became of the model server.
     _upstream(
         "upstream-unavailable",
@@ -246,6 +289,17 @@ _ROWS = (
         "upstream-protocol",
         "The model server sent something that its protocol does not allow.",
         "The operator should check that the upstream URL is a vLLM realtime endpoint of a supported version.",
+    ),
+    _upstream(
+        "upstream-mute",
+        "The model server answers speech with nothing.",
+        "Retry; the operator should look at the model server's version: vLLM has a known fault of this kind.",
+    ),
+    _upstream(
+        "turn-failed",
+        "The turn could not be transcribed: model servers failed on it again and again.",
+        "Go on with the next turn; the operator should look at the model server's log.",
+        retry=Retry.SAME_SESSION,
     ),
     # What this server decided.
     _server(

@@ -11,9 +11,13 @@ from parley.core.usage import Usage
 
 @dataclass(slots=True)
 class AudioReceived:
-    """A piece of audio arrived; it belongs to the turn that is open, or opens one."""
+    """A piece of audio arrived; it belongs to the turn that is open, or opens one.
+
+    `counts`: of a message that was cut into pieces only the last one counts as input.
+    """
 
     audio: Audio
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,43 @@ class ClientUnblocked:
 @dataclass(frozen=True, slots=True)
 class ClientClosed:
     """The client's connection is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeEnabled:
+    """The client opted in to the session's contract: numbers, notices, and a token to come back with."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputAcked:
+    """The client has every numbered event up to `seq`."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed:
+    """The client said that it is finished with the session."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputCleared:
+    """The client dropped the audio of the open turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnCancelled:
+    """The client gave up the turn of this item; 0 means the oldest turn."""
+
+    item: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRequested:
+    """A connection of this generation showed the session's token; it has every event up to `seq`."""
+
+    generation: int
+    seq: int
 
 
 # From the leg; `leg` tells a live leg's events from a replaced one's.
@@ -96,6 +137,14 @@ class DeltaReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechMeasured:
+    """The audio of MeasureSpeech holds so much speech, in samples."""
+
+    leg: int
+    speech_samples: int
+
+
+@dataclass(frozen=True, slots=True)
 class TurnTranscribed:
     """The model ended the turn."""
 
@@ -115,25 +164,43 @@ class DrainStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class RotationAsked:
+    """The model server should be relieved of this session's leg, whose memory grows with its age."""
+
+
+@dataclass(frozen=True, slots=True)
 class TimerFired:
     """The time that `next_deadline` named has come."""
 
 
-Event = (
+ClientEvent = (
     AudioReceived
     | TurnStarted
     | TurnEnded
     | ModelNamed
     | InputRejected
+    | InputCleared
+    | TurnCancelled
+    | OutputAcked
+    | ResumeEnabled
+    | SessionClosed
     | ClientBlocked
     | ClientUnblocked
     | ClientClosed
+)
+"""What a client's connection brings: for `Session.handle_client`."""
+
+Event = (
+    ClientEvent
+    | ResumeRequested
     | LegOpened
     | LegFailed
     | LegBlocked
     | LegUnblocked
     | DeltaReceived
     | TurnTranscribed
+    | SpeechMeasured
     | DrainStarted
+    | RotationAsked
     | TimerFired
 )

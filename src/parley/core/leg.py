@@ -10,7 +10,9 @@ Outside RUNNING no audio may be sent: vLLM throws away, without a word, what arr
 
 from enum import Enum
 
+from parley.core.content import Text
 from parley.core.profile import ModelProfile
+from parley.core.rejoin import Rejoin
 from parley.core.turns import Turn
 
 
@@ -24,17 +26,35 @@ class LegState(Enum):
 
 
 class Leg:
-    """The state of one leg and its clock: the turn at work, samples sent, deltas received, when it last moved."""
+    """The state of one leg and its clock. Positions are samples since its turn began.
+
+    It began at `base` and was fed up to `fed`, the next piece being `piece`; it has consumed the audio up to `consumed`
+    and said the words up to `spoken`. `silent_frames` is the run of deltas without text that it is in. While it says
+    again what was said before, `rejoin` compares, and `is_replaying` lasts until it has also caught up with the leg
+    before it; `overlap_frames` counts what both have said since, while that one is still at work.
+    """
 
     __slots__ = (
         "_frame_samples",
-        "_head_frames",
+        "_has_clock",
+        "_head_samples",
+        "base",
         "blocked",
-        "consumed_samples",
+        "consumed",
         "deltas",
+        "fed",
         "id",
+        "is_replaying",
+        "mute_at",
+        "overlap_frames",
+        "piece",
+        "prefix",
+        "prefix_characters",
         "progress_at",
-        "sent_samples",
+        "rejoin",
+        "silent_frames",
+        "skip",
+        "spoken",
         "state",
         "turn",
     )
@@ -44,39 +64,64 @@ class Leg:
         self.state = LegState.CONNECTING
         self.turn: Turn | None = None
         self.blocked = False
-        self.sent_samples = 0
-        self.consumed_samples = 0
+        self.base = self.fed = self.consumed = self.spoken = 0
+        self.piece = self.skip = 0
+        self.prefix = self.prefix_characters = 0
         self.deltas = 0
+        self.silent_frames = 0
+        self.overlap_frames = 0
+        self.mute_at = profile.mute_frames
+        self.rejoin: Rejoin | None = None
+        self.is_replaying = False
         self.progress_at = now
         self._frame_samples = profile.frame_samples
-        self._head_frames = profile.head_frames
+        self._has_clock = profile.has_clock
+        self._head_samples = profile.head_frames * profile.frame_samples
 
     @property
     def lag_samples(self) -> int:
         """Audio sent to the model minus audio it has consumed, in samples."""
-        return self.sent_samples - self.consumed_samples
+        return self.fed - self.consumed
 
-    def start(self, turn: Turn, now: float) -> None:
-        """A turn begins on the leg."""
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a turn is on it."""
+        return self.state is LegState.RUNNING or self.state is LegState.FLUSHING
+
+    def start(self, turn: Turn, base: int, now: float) -> None:
+        """A turn begins on the leg, from this position."""
         self.state = LegState.RUNNING
         self.turn = turn
-        self.sent_samples = self.consumed_samples = self.deltas = 0
+        self.base = self.fed = self.consumed = self.spoken = base
+        self.piece, self.skip = turn.journal.locate(base)
+        self.prefix = turn.transcript.settled
+        self.prefix_characters = turn.transcript.settled_characters
+        self.deltas = self.silent_frames = 0
         self.progress_at = now
 
     def sent(self, samples: int, lag_allowed_samples: int, now: float) -> None:
         """Audio went out. A leg that had caught up gets its watchdog's full time from here."""
-        if self.sent_samples - self.consumed_samples <= lag_allowed_samples:
+        if self.fed - self.consumed <= lag_allowed_samples:
             self.progress_at = now
-        self.sent_samples += samples
+        self.fed += samples
+        self.piece += 1
 
     def finish(self) -> None:
-        """The turn is transcribed."""
+        """The turn is over."""
         self.state = LegState.READY
         self.turn = None
+        self.rejoin = None
+        self.is_replaying = False
 
-    def moved(self, now: float) -> None:
-        """A delta came: one more frame is consumed."""
+    def moved(self, text: Text, now: float) -> None:
+        """A delta came: one more frame is consumed, and perhaps something was said."""
         self.deltas += 1
-        consumed = (self.deltas + self._head_frames) * self._frame_samples
-        self.consumed_samples = consumed if consumed < self.sent_samples else self.sent_samples
+        if self._has_clock:
+            self.spoken += self._frame_samples
+            consumed = self.spoken + self._head_samples
+            self.consumed = consumed if consumed < self.fed else self.fed
+        else:
+            # All that can be said is that its text is of audio that it was sent.
+            self.spoken = self.consumed = self.fed
+        self.silent_frames = 0 if len(text.literal) > 2 else self.silent_frames + 1
         self.progress_at = now

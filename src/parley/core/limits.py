@@ -24,6 +24,13 @@ class SessionLimits:
     held_audio_max_s: float = 120.0
     held_turns_max: int = 32
     output_max_bytes: int = 262_144
+    ledger_max_bytes: int = 262_144
+    journal_max_s: float = 30.0
+    turn_text_max_bytes: int = 1_048_576
+    resume_window_s: float = 30.0
+    recovery_timeout_s: float = 60.0
+    rotate_after_s: float = 600.0
+    rotate_force_s: float = 1_200.0
     client_errors_max: int = 16
     forward_empty_deltas: bool = False
     connect_timeout_s: float = 5.0
@@ -40,6 +47,16 @@ class SessionLimits:
     def held_bytes_max(self) -> int:
         """The most memory that held audio may take: twice its size, so that very small pieces are bounded too."""
         return int(self.held_samples_max * BYTES_PER_SAMPLE * 2)
+
+    @property
+    def journal_samples_max(self) -> int:
+        """`journal_max_s` in samples."""
+        return int(self.journal_max_s * SAMPLE_RATE)
+
+    @property
+    def journal_bytes_max(self) -> int:
+        """The most memory that audio kept for a replay may take: twice its size, like `held_bytes_max`."""
+        return int(self.journal_samples_max * BYTES_PER_SAMPLE * 2)
 
     @property
     def pace_window_samples(self) -> int:

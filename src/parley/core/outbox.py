@@ -1,56 +1,52 @@
-"""Results on their way to the client, joined while it does not read."""
+"""Results on their way to the client, joined while it does not read or is not there."""
 
 from parley.core.content import Text
-from parley.core.effects import Effect, SendDelta, SendDone
+from parley.core.effects import SendDelta
+from parley.core.ledger import Output, cost_bytes
 
 
 class Outbox:
-    """Holds results while the client is `blocked`.
+    """Holds results that can't be sent.
 
-    Meanwhile adjacent deltas are joined into one: no text is lost, and a slow reader gets fewer, larger messages.
+    Adjacent deltas of a turn are joined into one: no text is lost, and a slow reader gets fewer, larger messages.
     """
 
-    __slots__ = ("_bytes_max", "_held", "_joinable", "blocked", "held_bytes")
+    __slots__ = ("_bytes_max", "_held", "_item", "_joinable", "held_bytes")
 
     def __init__(self, bytes_max: int) -> None:
-        self.blocked = False
         self.held_bytes = 0
         self._bytes_max = bytes_max
-        self._held: list[SendDone | SendDelta] = []
+        self._held: list[Output] = []
         self._joinable: list[Text] = []
+        self._item = 0
 
     @property
     def is_full(self) -> bool:
         """Whether more is held than the bound allows."""
         return self.held_bytes > self._bytes_max
 
-    def hold(self, text: Text) -> None:
-        """Keep a piece of transcript until the client reads again."""
+    def hold_delta(self, text: Text, item: int) -> None:
+        """Keep a piece of a turn's transcript."""
+        if item != self._item:
+            self._join()
+            self._item = item
         self._joinable.append(text)
         # A joined piece costs its object until it is joined, also when it is empty.
         self.held_bytes += len(text.literal) + 64
 
-    def done(self, effect: SendDone) -> list[Effect]:
-        """The end of a turn: sent now, or held behind the deltas before it."""
-        if not self.blocked:
-            return [effect]
+    def hold(self, output: Output) -> None:
+        """Keep any other output, behind the text before it."""
         self._join()
-        self._held.append(effect)
-        self.held_bytes += len(effect.text.literal) + 256
-        return []
+        self._held.append(output)
+        self.held_bytes += cost_bytes(output)
 
-    def block(self) -> None:
-        """The client stopped reading."""
-        self.blocked = True
-
-    def unblock(self) -> list[Effect]:
-        """The client reads again: all that was held."""
-        self.blocked = False
+    def release(self) -> list[Output]:
+        """All that was held, in order."""
         self._join()
         held, self._held, self.held_bytes = self._held, [], 0
-        return list(held)
+        return held
 
     def _join(self) -> None:
         if self._joinable:
-            self._held.append(SendDelta(Text.joined(self._joinable)))
+            self._held.append(SendDelta(Text.joined(self._joinable), item=self._item))
             self._joinable = []

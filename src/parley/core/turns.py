@@ -1,4 +1,4 @@
-"""Turns as the client sends them, and the audio that waits in them for the model.
+"""Turns as the client sends them, with the audio that waits in them for the model or is kept for its successor.
 
 A client may run ahead: it may send the audio of later turns before the first is transcribed, or a turn's audio before
 it starts the turn. Nothing of it is lost; it waits here, bounded.
@@ -7,32 +7,86 @@ it starts the turn. Nothing of it is lost; it waits here, bounded.
 from collections import deque
 
 from parley.core.content import Audio
-
-_PIECE_OVERHEAD_BYTES = 160
-"""What a held piece costs beside its payload: two objects, a bytes header and a slot in the queue (measured)."""
+from parley.core.journal import PIECE_OVERHEAD_BYTES, Journal, cost_bytes
+from parley.core.transcript import Transcript
 
 
 class Turn:
-    """One utterance. `started`: a transcript was asked for. `closed`: its audio is complete."""
+    """One utterance. `started`: a transcript was asked for. `closed`: its audio is complete. `given_up`: its failure
+    was reported, and the rest of its input is dropped.
 
-    __slots__ = ("closed", "held", "received_samples", "started")
+    `begin` is where it begins on the session's cursor; all other positions are samples since then. `fed` is how far its
+    audio has ever been sent to a model, `replay_point` where another leg would begin, `top` how far the client's clock
+    of deltas has come, `furthest` how far a model got, and `failures` how often legs failed without getting further.
+    """
 
-    def __init__(self, *, started: bool) -> None:
+    __slots__ = (
+        "begin",
+        "closed",
+        "failures",
+        "fed",
+        "furthest",
+        "given_up",
+        "item",
+        "journal",
+        "replay_point",
+        "started",
+        "top",
+        "transcript",
+    )
+
+    def __init__(self, item: int, begin: int, *, started: bool, text_max_bytes: int) -> None:
+        self.item = item
+        self.begin = begin
         self.started = started
         self.closed = False
-        self.received_samples = 0
-        self.held: deque[Audio] = deque()
+        self.given_up = False
+        self.journal = Journal()
+        self.transcript = Transcript(text_max_bytes)
+        self.fed = 0
+        self.replay_point = 0
+        self.furthest = 0
+        self.failures = 0
+        self.top = 0
+
+    @property
+    def received_samples(self) -> int:
+        """Its audio so far."""
+        return self.journal.end
+
+    @property
+    def held_samples(self) -> int:
+        """Its audio that no model was sent yet."""
+        return self.journal.end - self.fed
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is anything in it for a model."""
+        return self.journal.end > 0 and not self.given_up
+
+    def failed_at(self, position: int) -> None:
+        """A leg failed on it, having got this far."""
+        if position > self.furthest:
+            self.furthest = position
+            self.failures = 0
+        self.failures += 1
 
 
 class TurnQueue:
-    """The turns not yet transcribed, oldest first, and how much audio they hold in all."""
+    """The turns not yet transcribed, oldest first, and how much audio they hold in all.
 
-    __slots__ = ("_turns", "held_bytes", "held_samples")
+    `held_*` counts audio that no model was sent yet, `kept_bytes` audio that was sent and may have to be sent again.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_count", "_text_max_bytes", "_turns", "held_bytes", "held_samples", "kept_bytes")
+
+    def __init__(self, text_max_bytes: int = 1_048_576) -> None:
         self._turns: deque[Turn] = deque()
+        self._text_max_bytes = text_max_bytes
+        self._count = 0
         self.held_samples = 0
         self.held_bytes = 0
+        self.kept_bytes = 0
 
     def __len__(self) -> int:
         return len(self._turns)
@@ -49,46 +103,102 @@ class TurnQueue:
             return self._turns[-1]
         return None
 
-    def add(self, *, started: bool) -> Turn:
+    @property
+    def text_bytes(self) -> int:
+        """The memory that the turns' text takes."""
+        return sum(turn.transcript.bytes for turn in self._turns)
+
+    def add(self, begin: int, *, started: bool) -> Turn:
         """A new turn behind the others; it is open."""
-        turn = Turn(started=started)
+        self._count += 1
+        turn = Turn(self._count, begin, started=started, text_max_bytes=self._text_max_bytes)
         self._turns.append(turn)
         return turn
 
     def start(self) -> bool:
         """Start the oldest turn that is not started; False when there is none."""
         for turn in self._turns:
-            if not turn.started:
+            if not turn.started and not turn.given_up:
                 turn.started = True
                 return True
         return False
 
+    def find(self, item: int) -> Turn | None:
+        """The turn of this item; 0 means the oldest."""
+        if not item:
+            return self.head
+        return next((turn for turn in self._turns if turn.item == item), None)
+
     def hold(self, turn: Turn, audio: Audio) -> None:
         """Keep audio of a turn until the model can take it."""
-        turn.held.append(audio)
+        turn.journal.append(audio)
         self.held_samples += audio.samples
-        self.held_bytes += len(audio.payload) + _PIECE_OVERHEAD_BYTES
+        self.held_bytes += cost_bytes(audio)
 
-    def release(self, turn: Turn) -> Audio:
-        """Take the oldest audio held for a turn; IndexError when it holds none."""
-        audio = turn.held.popleft()
+    def feed(self, turn: Turn, audio: Audio) -> None:
+        """The model was sent the oldest audio held for a turn; from here on it is kept for a replay."""
+        turn.fed += audio.samples
         self.held_samples -= audio.samples
-        self.held_bytes -= len(audio.payload) + _PIECE_OVERHEAD_BYTES
-        return audio
+        cost = cost_bytes(audio)
+        self.held_bytes -= cost
+        self.kept_bytes += cost
 
-    def finish(self) -> None:
-        """Drop the head, which is transcribed and holds nothing."""
-        turn = self._turns.popleft()
-        assert not turn.held, "a transcribed turn holds no audio"
+    def keep(self, turn: Turn, audio: Audio) -> None:
+        """Audio of a turn that holds none came and went to the model at once."""
+        turn.journal.append(audio)
+        turn.fed += audio.samples
+        self.kept_bytes += len(audio.payload) + PIECE_OVERHEAD_BYTES
+
+    def settle(self, turn: Turn, position: int) -> None:
+        """No replay of this turn begins before a position any more. There is always something left to replay."""
+        position = min(position, turn.fed - 1)
+        if position > turn.replay_point:
+            turn.replay_point = position
+            turn.transcript.settle(position)
+            before = turn.journal.bytes
+            turn.journal.trim(position)
+            self.kept_bytes -= before - turn.journal.bytes
+
+    def drop(self, turn: Turn) -> None:
+        """Let the oldest audio of a turn go, which the model was sent."""
+        self.kept_bytes -= cost_bytes(turn.journal.drop())
+
+    def remove(self, turn: Turn) -> None:
+        """A turn is over: transcribed, failed or given up."""
+        self.void(turn)
+        self._turns.remove(turn)
+
+    def give_up(self, turn: Turn) -> None:
+        """A turn is over before its end; what still comes of it is dropped."""
+        self.void(turn)
+        turn.given_up = True
+
+    def void(self, turn: Turn) -> None:
+        """A turn's audio is of no use any more."""
+        journal = turn.journal
+        held_bytes = sum(cost_bytes(audio) for audio in journal.since(turn.fed))
+        self.held_samples -= turn.held_samples
+        self.held_bytes -= held_bytes
+        self.kept_bytes -= journal.bytes - held_bytes
+        journal.trim(journal.end)
+        turn.fed = journal.end
 
     def clear(self) -> None:
         """Drop everything."""
         self._turns.clear()
-        self.held_samples = self.held_bytes = 0
+        self.held_samples = self.held_bytes = self.kept_bytes = 0
 
     def check(self) -> None:
         """Assert that the totals are what the turns hold."""
-        pieces = [audio for turn in self._turns for audio in turn.held]
-        assert self.held_samples == sum(audio.samples for audio in pieces)
-        assert self.held_bytes == sum(len(audio.payload) + _PIECE_OVERHEAD_BYTES for audio in pieces)
+        held = [audio for turn in self._turns for audio in turn.journal.since(turn.fed)]
+        assert self.held_samples == sum(audio.samples for audio in held)
+        assert self.held_bytes == sum(map(cost_bytes, held))
+        assert self.kept_bytes == sum(turn.journal.bytes for turn in self._turns) - self.held_bytes
         assert all(turn.closed for turn in list(self._turns)[:-1]), "only the last turn is open"
+        assert not any(turn.fed and not turn.given_up for turn in list(self._turns)[1:]), (
+            "only the first is at the model"
+        )
+        for turn in self._turns:
+            turn.journal.check()
+            turn.transcript.check()
+            assert turn.journal.start <= turn.fed <= turn.journal.end, "what was not sent is kept"

@@ -17,10 +17,18 @@ FIRST_DELTA_SAMPLES = 9_000
 FINAL_DELTAS = 17
 """Deltas that the end of a turn adds to those its audio has earned."""
 
+PROMPT_TOKENS = 39
+"""Tokens of a turn before its first delta; each delta is one more. A begin token, 32 of left padding, 6 of delay."""
+
 
 def samples_for_delta(index: int) -> int:
     """Audio in samples that must have arrived before delta `index` (from 0) is emitted."""
     return FIRST_DELTA_SAMPLES + index * FRAME_SAMPLES
+
+
+def tokens_of(audio_s: float) -> int:
+    """Length in tokens of a turn that has a delta for each frame of so much audio."""
+    return PROMPT_TOKENS + int(audio_s * SAMPLE_RATE_HZ) // FRAME_SAMPLES
 
 
 def deltas_while_open(samples: int) -> int:

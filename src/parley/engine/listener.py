@@ -58,8 +58,15 @@ class Listener:
         self._pre_roll: deque[Samples] = deque(maxlen=PRE_ROLL_HOPS + START_HOPS)
         self._segment: Segment | None = None
         self._last_decode_hops = 0
+        self._heard_hops = 0
         self.decodes = 0
         """Decodes so far; a caller sees by it whether `hear` was costly."""
+
+    @property
+    def pause_hop(self) -> int:
+        """Hops from the turn's start to the pause that the speaker makes now; 0 while speech goes on."""
+        silent = self._gate.silent_hops
+        return self._heard_hops - silent if silent >= self._early_hops else 0
 
     def hear(self, hop: Samples, behind_s: float = 0.0) -> str:
         """Take the next hop, shape (512,). Returns the text that has become certain, most often none.
@@ -67,6 +74,7 @@ class Listener:
         `behind_s` spaces decodes apart, see `Transcriber.step`.
         """
         state = self._gate.push(self._detector.probability(hop), self._pause_hops())
+        self._heard_hops += 1
         segment = self._segment
         if segment is None:
             self._pre_roll.append(hop)

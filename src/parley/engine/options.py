@@ -39,7 +39,8 @@ class FaultPlan:
 class EngineOptions:
     """How an engine server runs.
 
-    `port` 0 takes a free one. `model_name` is the served name that `session.update` is checked against.
+    `port` 0 takes a free one. `model_name` is the served name that `session.update` is checked against; empty: the
+    engine's own, as a gateway chooses by it what to expect of the model.
     `max_sessions` connections are open at once; further ones get HTTP 503. `decode_threads` decodes run at once (0:
     one for each usable core). `model_dir` replaces the packaged weights, see `load_weights`. A session holds
     `buffered_audio_max_s` seconds of audio not yet consumed, and one message more; then its socket is not read. A
@@ -52,7 +53,7 @@ class EngineOptions:
     host: str = "127.0.0.1"
     port: int = 8000
     engine: EngineName = "tiny-en"
-    model_name: str = "tiny-en"
+    model_name: str = ""
     max_sessions: int = 16
     decode_threads: int = 0
     model_dir: Path | None = None
@@ -61,6 +62,11 @@ class EngineOptions:
     max_model_len: int = 131_072
     behind_slack_s: float = 1.0
     faults: FaultPlan = field(default_factory=FaultPlan)
+
+    @property
+    def served_name(self) -> str:
+        """The name that `GET /v1/models` lists."""
+        return self.model_name or self.engine
 
     def __post_init__(self) -> None:
         """Check the bounds.

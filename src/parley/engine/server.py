@@ -90,7 +90,7 @@ class EngineServer:
         self._options = options
         self._description = engine.describe()
         self._metrics = EngineMetrics(self._description)
-        self._shared = Shared(engine, executor, self._metrics, FaultClock(options.faults), options.model_name)
+        self._shared = Shared(engine, executor, self._metrics, FaultClock(options.faults), options.served_name)
         self._limits = SessionLimits(
             options.buffered_audio_max_s, options.idle_timeout_s, options.max_model_len, options.behind_slack_s
         )
@@ -139,7 +139,7 @@ class EngineServer:
         return web.Response(body=self._metrics.render(), headers=headers)
 
     async def _models(self, request: web.Request) -> web.Response:
-        name = self._options.model_name
+        name = self._options.served_name
         model = {
             "id": name,
             "object": "model",

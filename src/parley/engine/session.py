@@ -12,7 +12,7 @@ from aiohttp import WSMessage, WSMsgType, web
 
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
-from parley.engine.clock import SAMPLE_RATE_HZ
+from parley.engine.clock import PROMPT_TOKENS, SAMPLE_RATE_HZ
 from parley.engine.faults import Fault, FaultClock
 from parley.engine.inbox import Inbox, TurnInput
 from parley.engine.metrics import EngineMetrics
@@ -27,9 +27,6 @@ _EMPTY_DELTA = vllm.encode_delta(Text.of(""))
 
 MESSAGE_MAX_BYTES = 16 * 2**20
 """Largest message, as vLLM has it."""
-
-PROMPT_TOKENS = 39
-"""What vLLM reports for Voxtral: one begin token, 32 of left padding, 6 of delay."""
 
 SEND_TIMEOUT_S = 30.0
 """How long a write may wait for a client that does not read."""

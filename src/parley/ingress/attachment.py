@@ -1,25 +1,41 @@
 """The seam between a client's connection and the session it is attached to."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
-from parley.core.events import Event
+from parley.core.events import ClientEvent
+from parley.core.notices import Notice
 from parley.core.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class SessionName:
+    """What a client is told of its session first: its id, and when it began, Unix time in seconds."""
+
+    session_id: str
+    created_s: int
 
 
 class Attachment(Protocol):
     """One client connection, as the session sees it. No method waits; what can't be written now is buffered by the
-    transport, which reports ClientBlocked above its high-water mark."""
+    transport, which reports ClientBlocked above its high-water mark. A `seq` or an `item` of 0 is not written."""
 
-    def send_delta(self, text: Text) -> None:
+    def send_delta(self, text: Text, seq: int = 0, item: int = 0) -> None:
         """Write a piece of transcript."""
 
-    def send_done(self, text: Text, usage: Usage) -> None:
-        """Write the end of a turn."""
+    def send_done(self, text: Text, usage: Usage, seq: int = 0, item: int = 0, text_from: int | None = None) -> None:
+        """Write the end of a turn; `text_from` is where on the cursor, in samples, `text` begins if it is not whole."""
 
-    def send_error(self, error: ParleyError) -> None:
+    def send_error(self, error: ParleyError, seq: int = 0) -> None:
         """Write an error that does not end the session."""
+
+    def send_notice(self, notice: Notice, seq: int = 0) -> None:
+        """Write what became of the session or of a turn."""
+
+    def send_token(self, token: str, window_s: float) -> None:
+        """Write the token with which the client takes the session up again, for `window_s` after it was lost."""
 
     def pause_input(self) -> None:
         """Stop reading; the peer feels it through its transport."""
@@ -27,29 +43,35 @@ class Attachment(Protocol):
     def resume_input(self) -> None:
         """Read again."""
 
-    def end(self, error: ParleyError | None) -> None:
-        """Write why the session ends, then close; with None the peer is gone and there is only cleaning up."""
+    def end(self, error: ParleyError | None, seq: int = 0) -> None:
+        """Write why the session, or this connection's part in it, ends; then close.
+
+        With a `seq` the session has ended for a client that opted in to its contract: the error carries it, and the
+        last event, `session.ended`, the next; without an error that one carries it. With neither the peer is gone and
+        there is only cleaning up.
+        """
 
 
 class SessionPort(Protocol):
-    """The session, as its client's connection sees it."""
+    """The session, as one connection of its client sees it. Another connection that takes the session over has a port
+    of its own; the older one does nothing from then on."""
 
     @property
-    def session_id(self) -> str:
-        """The id that the client is told."""
-
-    @property
-    def created_s(self) -> int:
-        """When the session began, Unix time in seconds."""
+    def name(self) -> SessionName:
+        """What the client is told of the session."""
 
     def start(self) -> None:
-        """Begin the session's work; call once, after the opening message has been written."""
+        """Begin the session's work, or take it up again; call once, when the connection is ready to be written to."""
 
-    def receive(self, event: Event) -> None:
+    def receive(self, event: ClientEvent) -> None:
         """Hand over what the client did. Never waits, never raises."""
 
     def receive_audio(self, audio: Audio) -> None:
         """The same as `receive(AudioReceived(audio))`, for the event that outnumbers all others."""
+
+    def abandon(self) -> None:
+        """Drop a session that has begun and in which nothing happened: its client came for another one. The connection
+        is not touched."""
 
 
 class SessionHost(Protocol):
@@ -59,6 +81,10 @@ class SessionHost(Protocol):
     def models(self) -> tuple[str, ...]:
         """The names of the models served, empty while the model server has not told."""
 
+    @property
+    def resume_window_s(self) -> float:
+        """How long a session waits for its client to come back; 0 when it does not."""
+
     def check(self) -> None:
         """Whether a session could begin now.
 
@@ -66,9 +92,37 @@ class SessionHost(Protocol):
             ParleyError: upstream-unavailable, at-capacity or shutting-down.
         """
 
-    def open(self, attachment: Attachment, *, forward_empty_deltas: bool | None = None) -> SessionPort:
-        """Begin a session for this connection; None leaves empty deltas to the settings.
+    def next_arrival(self) -> int:
+        """The number of a connection that was just made: later ones have higher ones."""
+
+    def new_name(self) -> SessionName:
+        """The name of a session that may begin later."""
+
+    def open(
+        self,
+        attachment: Attachment,
+        *,
+        principal: str = "",
+        name: SessionName | None = None,
+        arrival: int = 1,
+        forward_empty_deltas: bool | None = None,
+    ) -> SessionPort:
+        """Begin a session for this connection.
+
+        `principal` is who it belongs to; only they may resume it. Without a `name` it gets one. None leaves empty
+        deltas to the settings.
 
         Raises:
             ParleyError: as `check` does.
+        """
+
+    def resume(
+        self, attachment: Attachment, token: str, seq: int, principal: str, *, arrival: int | None = None
+    ) -> SessionPort:
+        """Attach this connection to the session of a token; the client has every event up to `seq`. A session that no
+        longer has what follows closes the connection with `gap` when the port is started, one that a later arrival has
+        taken up with `superseded`.
+
+        Raises:
+            ParleyError: unknown-session, expired or wrong-principal.
         """

@@ -8,7 +8,7 @@ from aiohttp import web
 from parley.core.errors import ParleyError
 from parley.ingress.attachment import SessionHost
 from parley.ingress.oneshot import Invocations, error_response, json_response
-from parley.ingress.websocket import REALTIME_PATH, SAGEMAKER_PATH
+from parley.ingress.upgrades import REALTIME_PATH, SAGEMAKER_PATH
 
 _log = logging.getLogger("parley.ingress")
 

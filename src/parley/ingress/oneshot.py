@@ -13,9 +13,10 @@ from parley.audio.decode import AudioDecoder
 from parley.core import events as ev
 from parley.core.content import SAMPLE_RATE, Text
 from parley.core.errors import ParleyError
+from parley.core.notices import Notice
 from parley.core.usage import Usage
 from parley.ingress.attachment import SessionHost, SessionPort
-from parley.ingress.websocket import error_body, error_headers
+from parley.ingress.refusal import error_body, error_headers
 from parley.wire import vllm
 
 _log = logging.getLogger("parley.ingress")
@@ -38,17 +39,23 @@ class BodyAttachment:
 
     # ---- from the session
 
-    def send_delta(self, text: Text) -> None:
+    def send_delta(self, text: Text, seq: int = 0, item: int = 0) -> None:
         """Queue a piece of transcript."""
         self._put(text)
 
-    def send_done(self, text: Text, usage: Usage) -> None:
+    def send_done(self, text: Text, usage: Usage, seq: int = 0, item: int = 0, text_from: int | None = None) -> None:
         """Queue the end of the turn."""
         self._put((text, usage))
 
-    def send_error(self, error: ParleyError) -> None:
+    def send_error(self, error: ParleyError, seq: int = 0) -> None:
         """Queue an error."""
         self._put(error)
+
+    def send_notice(self, notice: Notice, seq: int = 0) -> None:
+        """Nothing: a request has not opted in to notices."""
+
+    def send_token(self, token: str, window_s: float) -> None:
+        """Nothing: a request can't be resumed."""
 
     def pause_input(self) -> None:
         """Stop reading the body."""
@@ -58,7 +65,7 @@ class BodyAttachment:
         """Read the body again."""
         self._may_read.set()
 
-    def end(self, error: ParleyError | None) -> None:
+    def end(self, error: ParleyError | None, seq: int = 0) -> None:
         """Queue why the session ended; nothing follows."""
         self.ended = error
         self._may_read.set()

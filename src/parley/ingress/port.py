@@ -17,7 +17,8 @@ from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
 from parley.ingress.head import is_upgrade, with_plain_connection
 from parley.ingress.library_log import LibraryLog
-from parley.ingress.websocket import SocketLimits, Upgrades
+from parley.ingress.upgrades import Upgrades
+from parley.ingress.websocket import SocketLimits
 
 _log = logging.getLogger("parley.ingress")
 _picows_log = LibraryLog(logging.getLogger("picows.server"))

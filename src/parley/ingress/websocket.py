@@ -1,44 +1,25 @@
-"""WebSocket connections: `/v1/realtime`, and SageMaker's `/invocations-bidirectional-stream`."""
+"""WebSocket connections: one client's frames as events of its session, and what the session says as frames."""
 
 import asyncio
-import binascii
-import contextlib
-import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qs
 
-import msgspec
-from picows import (
-    WSCloseCode,
-    WSFrame,
-    WSListener,
-    WSMsgType,
-    WSTransport,
-    WSUpgradeRequest,
-    WSUpgradeResponse,
-    WSUpgradeResponseWithListener,
-)
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from parley.core import events as ev
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
+from parley.core.notices import Notice
 from parley.core.usage import Usage
 from parley.ingress.attachment import SessionHost, SessionPort
-from parley.wire.dialect import Dialect, VllmDialect
+from parley.ingress.threshold import Arrival, Threshold
+from parley.wire.dialect import Dialect, Resume
 from parley.wire.fragments import FragmentBuffer
-
-_log = logging.getLogger("parley.ingress")
 
 _TEXT = WSMsgType.TEXT
 _BINARY = WSMsgType.BINARY
 _CONTINUATION = WSMsgType.CONTINUATION
 _CLOSE = WSMsgType.CLOSE
 _PING = WSMsgType.PING
-
-REALTIME_PATH = "/v1/realtime"
-SAGEMAKER_PATH = "/invocations-bidirectional-stream"
-_KEY_BYTES = 16
 
 # Of a longer message picows 2.3.1 hands the transport a view of its header buffer, and writes the next message's header
 # into it while the view still waits to be written: what a client that was slow reads then is garbage.
@@ -48,40 +29,45 @@ _ROOM_FOR_HEADER = bytearray(14)
 
 @dataclass(frozen=True, slots=True)
 class SocketLimits:
-    """Bounds of one WebSocket connection.
+    """Bounds of one WebSocket connection, and of those that have no session yet.
 
     `write_buffer_max_bytes` is the high-water mark above which the session holds results back; `close_timeout_s` is
-    how long a peer may take to answer a close frame before the connection is cut.
+    how long a peer may take to answer a close frame before the connection is cut. `waiting_max` connections may have
+    come for a session that exists and not have named it, each for `waiting_timeout_s`.
     """
 
     message_max_bytes: int = 4_194_304
     write_buffer_max_bytes: int = 65_536
     close_timeout_s: float = 2.0
+    waiting_max: int = 64
+    waiting_timeout_s: float = 10.0
 
 
 class WebSocketAttachment(WSListener):
-    """One WebSocket client. Frames become events at once, in the read callback; nothing here waits."""
+    """One WebSocket client. Frames become events at once, in the read callback; nothing here waits.
+
+    The first message decides which session the connection is for: until then its port is a `Threshold`.
+    """
 
     def __init__(
         self,
         host: SessionHost,
         dialect: Dialect,
         limits: SocketLimits,
-        *,
-        takes_binary: bool,
-        forward_empty_deltas: bool | None,
+        arrival: Arrival,
         open_connections: "OpenConnections",
     ) -> None:
         self._host = host
         self._open_connections = open_connections
         self._dialect = dialect
         self._limits = limits
-        self._takes_binary = takes_binary
-        self._forward_empty_deltas = forward_empty_deltas
+        self._arrival = arrival
         self._fragments = FragmentBuffer(limits.message_max_bytes)
         self._transport: WSTransport | None = None
+        self._session_id = ""
         self._port: SessionPort | None = None
         self._cut: asyncio.TimerHandle | None = None
+        self._waiting: asyncio.TimerHandle | None = None
         self._is_paused = False
         self._is_blocked = False
         self._owed_pong: bytes | None = None
@@ -89,22 +75,29 @@ class WebSocketAttachment(WSListener):
     # ---- from the connection
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        """The handshake is done: the session begins, and the server speaks first."""
+        """The handshake is done: a session begins, unless the client comes for one, and the server speaks first."""
         self._transport = transport
         self._open_connections.add(self)
         transport.underlying_transport.set_write_buffer_limits(high=self._limits.write_buffer_max_bytes)
         try:
-            self._port = self._host.open(self, forward_empty_deltas=self._forward_empty_deltas)
+            port = Threshold(self._host, self, self._arrival)
         except ParleyError as error:
             self.end(error)
             return
-        transport.send(_TEXT, self._dialect.opening(self._port.session_id, self._port.created_s))
-        self._port.start()
+        self._port = port
+        if self._arrival.comes_back:
+            self._wait()
+        name = port.name
+        self._session_id = name.session_id
+        self._send(self._dialect.opening(name.session_id, name.created_s, self._host.resume_window_s))
+        port.start()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """One frame."""
         port = self._port
         if port is None:
+            if frame.msg_type == _CLOSE:
+                transport.disconnect()
             return
         if frame.msg_type == _TEXT and frame.fin and not self._fragments.is_open:
             self._take(port, frame.get_payload_as_bytes())
@@ -114,6 +107,7 @@ class WebSocketAttachment(WSListener):
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """The connection is gone, by whichever side."""
         self._open_connections.discard(self)
+        self._stop_waiting()
         if self._cut is not None:
             self._cut.cancel()
         if self._port is not None:
@@ -149,6 +143,8 @@ class WebSocketAttachment(WSListener):
             return
         if isinstance(received, Audio):
             port.receive_audio(received)
+        elif isinstance(received, Resume):
+            self._come_back(port, received)
         else:
             for event in received:
                 port.receive(event)
@@ -184,17 +180,51 @@ class WebSocketAttachment(WSListener):
                 whole = None
         except ParleyError as error:
             # RFC 6455 section 5.4: the rest of the stream can't be told apart any more.
-            port.receive(ev.ClientClosed())
             self.end(error)
+            port.receive(ev.ClientClosed())
             return
         if whole is None:
             return
         message, is_binary = whole
         # A SageMaker client that names no data type gets binary frames made of its JSON.
-        if is_binary and not (self._takes_binary and message[:1] == b"{"):
+        if is_binary and not (self._arrival.takes_binary and message[:1] == b"{"):
             port.receive(ev.InputRejected(ParleyError("binary-frame")))
         else:
             self._take(port, message)
+
+    # ---- which session
+
+    def _wait(self) -> None:
+        self._open_connections.waiting.add(self)
+        self._waiting = asyncio.get_running_loop().call_later(self._limits.waiting_timeout_s, self._waited)
+
+    def _waited(self) -> None:
+        self.refuse(ParleyError("bad-request", f"No message came within {self._limits.waiting_timeout_s:g} s."))
+
+    def _stop_waiting(self) -> None:
+        self._open_connections.waiting.discard(self)
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _come_back(self, port: SessionPort, claim: Resume) -> None:
+        if isinstance(port, Threshold):
+            port.claim(claim.token, claim.seq)
+        else:
+            detail = "session.resume has to be the first message of its connection."
+            port.receive(ev.InputRejected(ParleyError("invalid-event", detail)))
+
+    def enter(self, port: SessionPort) -> None:
+        """The connection is for this session."""
+        self._stop_waiting()
+        self._port = port
+        self._session_id = port.name.session_id
+
+    def refuse(self, error: ParleyError) -> None:
+        """There is no session for the connection."""
+        self._stop_waiting()
+        self._port = None
+        self.end(error)
 
     # ---- from the session
 
@@ -207,17 +237,25 @@ class WebSocketAttachment(WSListener):
         else:
             transport.send_reuse_external_bytearray(_TEXT, _ROOM_FOR_HEADER + message, len(_ROOM_FOR_HEADER))
 
-    def send_delta(self, text: Text) -> None:
+    def send_delta(self, text: Text, seq: int = 0, item: int = 0) -> None:
         """Write a piece of transcript."""
-        self._send(self._dialect.delta(text))
+        self._send(self._dialect.delta(text, seq, item))
 
-    def send_done(self, text: Text, usage: Usage) -> None:
+    def send_done(self, text: Text, usage: Usage, seq: int = 0, item: int = 0, text_from: int | None = None) -> None:
         """Write the end of a turn."""
-        self._send(self._dialect.done(text, usage))
+        self._send(self._dialect.done(text, usage, seq, item, text_from))
 
-    def send_error(self, error: ParleyError) -> None:
+    def send_error(self, error: ParleyError, seq: int = 0) -> None:
         """Write an error."""
-        self._send(self._dialect.error(error))
+        self._send(self._dialect.error(error, seq))
+
+    def send_notice(self, notice: Notice, seq: int = 0) -> None:
+        """Write what became of the session or of a turn."""
+        self._send(self._dialect.notice(notice, seq, self._session_id))
+
+    def send_token(self, token: str, window_s: float) -> None:
+        """Write the token with which the client takes the session up again."""
+        self._send(self._dialect.updated(self._session_id, token, window_s))
 
     def pause_input(self) -> None:
         """Stop reading."""
@@ -232,14 +270,20 @@ class WebSocketAttachment(WSListener):
         if self._transport is not None and not self._transport.is_disconnected:
             self._transport.underlying_transport.resume_reading()
 
-    def end(self, error: ParleyError | None) -> None:
-        """Write the error, then its close code; a peer that does not answer is cut off after `close_timeout_s`."""
+    def end(self, error: ParleyError | None, seq: int = 0) -> None:
+        """Write why it ends, then its close code; a peer that does not answer is cut off after `close_timeout_s`."""
         transport = self._transport
         if transport is None or transport.is_disconnected:
             return
-        if error is not None and not transport.is_close_frame_sent:
-            self.send_error(error)
-            transport.send_close(WSCloseCode(error.spec.ws_close), error.code.encode())
+        if not transport.is_close_frame_sent:
+            if error is not None:
+                self.send_error(error, seq)
+            if seq:
+                self._send(self._dialect.ended(error, seq + 1 if error is not None else seq))
+            if error is not None:
+                transport.send_close(WSCloseCode(error.spec.ws_close), error.code.encode())
+            else:
+                transport.send_close(WSCloseCode.OK)
         # A paused connection would never read the peer's answer.
         self.resume_input()
         if self._cut is None:
@@ -253,10 +297,14 @@ class WebSocketAttachment(WSListener):
 
 
 class OpenConnections:
-    """The WebSocket connections of a listener that are open; `empty` is set while there are none."""
+    """The WebSocket connections of a listener that are open; `empty` is set while there are none.
+
+    Those in `waiting` came for a session that exists and have not named it.
+    """
 
     def __init__(self) -> None:
         self._open: set[WebSocketAttachment] = set()
+        self.waiting: set[WebSocketAttachment] = set()
         self.empty = asyncio.Event()
         self.empty.set()
 
@@ -274,90 +322,3 @@ class OpenConnections:
     def all(self) -> list[WebSocketAttachment]:
         """Those open now."""
         return list(self._open)
-
-
-class Upgrades:
-    """Answers WebSocket upgrade requests: which route, and whether a session may begin."""
-
-    def __init__(self, host: SessionHost, limits: SocketLimits) -> None:
-        self._host = host
-        self._limits = limits
-        self._open = OpenConnections()
-
-    async def close(self) -> None:
-        """Wait until the connections, whose sessions have ended, are closed by their peers; cut those that are not."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._limits.close_timeout_s):
-                await self._open.empty.wait()
-        for connection in self._open.all():
-            connection.cut()
-        # One turn of the loop, in which the transports report that they are gone.
-        await asyncio.sleep(0)
-
-    def __call__(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
-        """The connection's listener, or an HTTP error that says why there is none."""
-        path, _, query = request.path.decode("latin-1").partition("?")
-        try:
-            if path not in (REALTIME_PATH, SAGEMAKER_PATH):
-                raise ParleyError("not-found", f"WebSockets are served at {REALTIME_PATH} and {SAGEMAKER_PATH}.")
-            _check_handshake(request.headers)
-            self._host.check()
-        except ParleyError as error:
-            _log.info("refused a session: %s", error.code)
-            return _refusal(error)
-        return WebSocketAttachment(
-            self._host,
-            VllmDialect(),
-            self._limits,
-            takes_binary=path == SAGEMAKER_PATH,
-            forward_empty_deltas=_flag(query, "empty_deltas"),
-            open_connections=self._open,
-        )
-
-
-def _check_handshake(headers: Mapping[str, str]) -> None:
-    """What RFC 6455 section 4.2.1 asks of an upgrade; picows would refuse it as well, in its own words."""
-    if headers.get("Connection", "").lower() != "upgrade":
-        raise ParleyError("bad-request", "The Connection header does not say `Upgrade`.")
-    if headers.get("Sec-WebSocket-Version") != "13":
-        raise ParleyError("bad-request", "Sec-WebSocket-Version is to be 13.")
-    try:
-        is_key = len(binascii.a2b_base64(headers.get("Sec-WebSocket-Key", ""), strict_mode=True)) == _KEY_BYTES
-    except ValueError:
-        is_key = False
-    if not is_key:
-        raise ParleyError("bad-request", f"Sec-WebSocket-Key is to be base64 of {_KEY_BYTES} bytes.")
-
-
-def _flag(query: str, name: str) -> bool | None:
-    values = parse_qs(query, max_num_fields=64).get(name) if query else None
-    return None if not values else values[-1].lower() in ("1", "true", "yes")
-
-
-def error_body(error: ParleyError) -> bytes:
-    """The JSON body of an HTTP error: readable by a person, and the table's data for a program."""
-    spec = error.spec
-    body: dict[str, object] = {
-        "error": {
-            "code": spec.code,
-            "message": error.message,
-            "fault": spec.fault,
-            "retry": spec.retry,
-            "retry_after_s": error.retry_after_s,
-            "type": spec.openai_type,
-        }
-    }
-    return msgspec.json.encode(body)
-
-
-def error_headers(error: ParleyError) -> dict[str, str]:
-    """The HTTP headers that go with an error."""
-    headers = {"Content-Type": "application/json", "x-amzn-errortype": error.spec.aws_exception}
-    if error.retry_after_s is not None:
-        headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
-    return headers
-
-
-def _refusal(error: ParleyError) -> WSUpgradeResponseWithListener:
-    response = WSUpgradeResponse.create_error_response(error.spec.http_status, error_body(error), error_headers(error))
-    return WSUpgradeResponseWithListener(response, None)

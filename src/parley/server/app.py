@@ -4,22 +4,24 @@ import asyncio
 import contextlib
 import logging
 import random
+import secrets
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from parley.audio.speech import speech_samples
 from parley.core.admission import Admission
 from parley.core.limits import SessionLimits
 from parley.ingress.http import http_application
 from parley.ingress.port import Port, PortLimits
-from parley.ingress.websocket import SocketLimits, Upgrades
-from parley.server.host import Host
-from parley.server.launch import model_server_child, sessions_max, upstream_url
+from parley.ingress.upgrades import Upgrades
+from parley.ingress.websocket import SocketLimits
+from parley.server.host import Host, Sources
+from parley.server.launch import memory_watch, model_profile, model_server_child, sessions_max, upstream_urls
 from parley.server.settings import Settings
 from parley.server.start import StartError, cannot_listen
 from parley.upstream.child import ChildState, LaunchError
-from parley.upstream.health import HealthOptions, UpstreamHealth
-from parley.upstream.vllm import VllmOptions, VllmUpstream
+from parley.upstream.pool import PoolOptions, vllm_pool
 
 _log = logging.getLogger("parley.server")
 
@@ -53,7 +55,7 @@ async def serve(settings: Settings, on_ready: ReadyCallback | None = None) -> No
 
 
 class Gateway:
-    """One node: listener, sessions, and the model server's health."""
+    """One node: listener, sessions, and the model servers behind it."""
 
     def __init__(self, settings: Settings, tasks: asyncio.TaskGroup, on_ready: ReadyCallback | None = None) -> None:
         self._settings = settings
@@ -62,33 +64,21 @@ class Gateway:
         self._stopping = False
         self._background: list[asyncio.Task[None]] = []
         self._child = model_server_child(settings, jitter=random.random, on_change=self._child_changed)
-        api_key = _read_key(settings.upstream.api_key_file)
-        url = upstream_url(settings, self._child)
-        self._health = UpstreamHealth(
-            HealthOptions(
-                url=url,
-                api_key=api_key,
-                probe_interval_s=settings.upstream.probe_interval_s,
-                probe_timeout_s=settings.upstream.probe_timeout_s,
-            ),
-            self._health_changed,
-        )
-        self._upstream = VllmUpstream(
-            VllmOptions(
-                url=url,
-                api_key=api_key,
-                connect_timeout_s=settings.upstream.connect_timeout_s,
-                ping_interval_s=settings.server.ping_interval_s,
-                ping_timeout_s=settings.server.ping_timeout_s,
-            )
-        )
+        self._pool = vllm_pool(upstream_urls(settings, self._child), _pool_options(settings), self._pool_changed)
         self._host = Host(
             limits=_session_limits(settings),
             admission=Admission(sessions_max(settings), settings.server.retry_after_s),
-            upstream=self._upstream,
-            health=self._health,
+            upstream=self._pool,
+            health=self._pool,
             model=settings.upstream.model,
             retry_after_s=settings.server.retry_after_s,
+            sources=Sources(
+                random=secrets.token_bytes,
+                jitter=random.random,
+                profile=lambda model: model_profile(settings.upstream, model),
+                context_s=lambda: self._pool.context_s,
+                measure_speech=speech_samples,
+            ),
             tasks=tasks,
         )
         self._port = _make_port(settings, self._host)
@@ -106,9 +96,12 @@ class Gateway:
         except OSError as error:
             raise cannot_listen(server.host, server.port, error) from None
         _log.info("listening on %s:%d", server.host, self._bound_port)
-        self._background.append(self._tasks.create_task(self._health.run()))
+        self._background.append(self._tasks.create_task(self._pool.run()))
         if self._child is not None:
             self._background.append(self._tasks.create_task(self._child.run()))
+        memory = memory_watch(self._settings, self._child, self._host.relieve)
+        if memory is not None:
+            self._background.append(self._tasks.create_task(memory.run()))
         return self._bound_port
 
     async def stop(self, hurry: asyncio.Event | None = None) -> None:
@@ -135,13 +128,10 @@ class Gateway:
 
     def _child_changed(self, state: ChildState) -> None:
         if state is not ChildState.READY and not self._stopping:
-            self._health.lost()
+            self._pool.lost()
 
-    def _health_changed(self, ready: bool) -> None:
-        if not ready:
-            return
-        self._upstream.model = self._host.model
-        if self._on_ready is not None:
+    def _pool_changed(self) -> None:
+        if self._pool.ready and self._on_ready is not None:
             on_ready, self._on_ready = self._on_ready, None
             on_ready(self._settings.server.host, self._bound_port)
 
@@ -167,12 +157,32 @@ def _read_key(path: str) -> str | None:
         raise StartError(f"key-unreadable: upstream.api_key_file can't be read: {error.strerror}.") from None
 
 
+def _pool_options(settings: Settings) -> PoolOptions:
+    upstream = settings.upstream
+    return PoolOptions(
+        api_key=_read_key(upstream.api_key_file),
+        model=upstream.model,
+        connect_timeout_s=upstream.connect_timeout_s,
+        ping_interval_s=settings.server.ping_interval_s,
+        ping_timeout_s=settings.server.ping_timeout_s,
+        probe_interval_s=upstream.probe_interval_s,
+        probe_timeout_s=upstream.probe_timeout_s,
+    )
+
+
 def _session_limits(settings: Settings) -> SessionLimits:
     session = settings.session
     return SessionLimits(
         pace_window_s=session.pace_window_s,
         held_audio_max_s=session.held_audio_max_s,
         held_turns_max=session.held_turns_max,
+        resume_window_s=session.resume_window_s,
+        ledger_max_bytes=session.ledger_max_bytes,
+        journal_max_s=session.journal_max_s,
+        turn_text_max_bytes=session.turn_text_max_bytes,
+        recovery_timeout_s=session.recovery_timeout_s,
+        rotate_after_s=session.rotate_after_s,
+        rotate_force_s=session.rotate_force_s,
         output_max_bytes=session.output_max_bytes,
         client_errors_max=settings.server.client_errors_max,
         forward_empty_deltas=session.forward_empty_deltas,
@@ -187,7 +197,10 @@ def _session_limits(settings: Settings) -> SessionLimits:
 def _make_port(settings: Settings, host: Host) -> Port:
     server = settings.server
     socket_limits = SocketLimits(
-        message_max_bytes=server.message_max_bytes, write_buffer_max_bytes=server.write_buffer_max_bytes
+        message_max_bytes=server.message_max_bytes,
+        write_buffer_max_bytes=server.write_buffer_max_bytes,
+        waiting_max=server.waiting_max,
+        waiting_timeout_s=server.waiting_timeout_s,
     )
     port_limits = PortLimits(
         head_timeout_s=server.head_timeout_s,

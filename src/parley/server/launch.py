@@ -1,11 +1,13 @@
-"""Which model server this node starts, if any, where it is, and how many streams it takes."""
+"""Which model server this node starts, if any, where those behind it are, and what may be expected of them."""
 
 import os
 import sys
 from collections.abc import Callable
 
-from parley.server.settings import EngineSettings, LaunchSettings, Settings
+from parley.core.profile import EMBEDDED, QWEN3_ASR, VOXTRAL, ModelProfile, profile_of
+from parley.server.settings import EngineSettings, LaunchSettings, Settings, UpstreamSettings
 from parley.upstream.child import ChildOptions, ChildState, ModelServerChild
+from parley.upstream.memory import MemoryWatch
 
 ENGINE_CANNOT_START = 3
 """Exit status of `parley engine` when it can't start: its weights or libraries are missing, its port is taken."""
@@ -14,6 +16,8 @@ ENGINE_CANNOT_START = 3
 SESSIONS_PER_CORE = 4
 """Streams that the embedded engine takes for each core: people talking all the time, with partial results at their full
 cadence. With twice as many, partial results come about once a second (measured)."""
+_PROFILES = {"voxtral": VOXTRAL, "embedded": EMBEDDED, "qwen3-asr": QWEN3_ASR}
+
 SCRIPTED_SESSIONS = 256
 """Streams that the scripted engine takes: it computes next to nothing."""
 
@@ -29,10 +33,10 @@ def engine_sessions_max(engine: EngineSettings) -> int:
 
 
 def sessions_max(settings: Settings) -> int:
-    """Live sessions that this node may have: its own bound, and that of the model server behind it."""
+    """Live sessions that this node may have: its own bound, and that of the model servers behind it together."""
     bounds = [settings.server.max_sessions]
     if settings.upstream.max_sessions:
-        bounds.append(settings.upstream.max_sessions)
+        bounds.append(settings.upstream.max_sessions * max(1, len(settings.upstream.urls)))
     if settings.embeds_engine:
         bounds.append(engine_sessions_max(settings.engine))
     return min(bounds)
@@ -81,11 +85,26 @@ def model_server_child(
     )
 
 
-def upstream_url(settings: Settings, child: ModelServerChild | None) -> str:
-    """Where the model server is: upstream.url if it is set, else where the child listens."""
-    if settings.upstream.url or child is None:
-        return settings.upstream.url
-    return child.url
+def upstream_urls(settings: Settings, child: ModelServerChild | None) -> tuple[str, ...]:
+    """Where the model servers are: as set, else where the child listens."""
+    if settings.upstream.urls:
+        return settings.upstream.urls
+    return (settings.upstream.url if settings.upstream.url or child is None else child.url,)
+
+
+def model_profile(upstream: UpstreamSettings, model: str) -> ModelProfile:
+    """What the deltas of the model of this name are known to mean, unless upstream.profile says what they do."""
+    return profile_of(model) if upstream.profile == "auto" else _PROFILES[upstream.profile]
+
+
+def memory_watch(settings: Settings, child: ModelServerChild | None, relieve: Callable[[], None]) -> MemoryWatch | None:
+    """Watches the launched server's memory and calls `relieve` when it is over launch.rotate_memory_mb.
+
+    None when that is off or nothing is launched.
+    """
+    if child is None or not settings.launch.rotate_memory_mb:
+        return None
+    return MemoryWatch(lambda: child.pid, relieve, limit_bytes=settings.launch.rotate_memory_mb * 2**20)
 
 
 def _options(launch: LaunchSettings, *, gives_up_at: int | None = None) -> ChildOptions:

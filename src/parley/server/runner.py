@@ -9,21 +9,45 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from parley.core import effects as ef
 from parley.core import events as ev
+from parley.core import notices as no
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
 from parley.core.session import Session
-from parley.ingress.attachment import Attachment
+from parley.ingress.attachment import Attachment, SessionName
+from parley.server.nobody import Nobody
 from parley.upstream.leg import LegConnection, Upstream
+from parley.wire.vllm import pcm_of
 
 _log = logging.getLogger("parley.session")
 
 
+class ClientPort:
+    """A session, as one connection of its client sees it: see `SessionPort`.
+
+    Its methods are the runner's with the generation bound to them: a call costs no frame more than the runner's own.
+    """
+
+    __slots__ = ("abandon", "name", "receive", "receive_audio", "start")
+
+    def __init__(self, runner: "SessionRunner", generation: int, start: Callable[[], None]) -> None:
+        self.name: SessionName = runner.name
+        self.start = start
+        self.receive: Callable[[ev.ClientEvent], None] = partial(runner.receive_client, generation)
+        self.receive_audio: Callable[[Audio], None] = partial(runner.receive_audio, generation)
+        self.abandon = runner.abandon
+
+
 class SessionRunner:
-    """One live session: the core's state machine between a client's attachment and a leg."""
+    """One live session: the core's state machine between its client's attachments and its legs.
+
+    `issue_token` makes a resume token for this session, and `resume_window_s` is what the client is told of its worth.
+    `measure_speech` counts the samples of speech in PCM16 LE at 16 kHz; it runs in a thread.
+    """
 
     def __init__(
         self,
@@ -31,24 +55,47 @@ class SessionRunner:
         attachment: Attachment,
         upstream: Upstream,
         *,
-        session_id: str,
-        created_s: int,
+        name: SessionName,
         clock: Callable[[], float],
+        issue_token: Callable[["SessionRunner"], str],
+        measure_speech: Callable[[bytes], int],
+        resume_window_s: float = 0.0,
+        generation: int = 1,
     ) -> None:
-        self.session_id = session_id
-        self.created_s = created_s
+        self.name = name
         self._session = session
-        self._attachment = attachment
+        self._attachment: Attachment = attachment
         self._upstream = upstream
         self._clock = clock
+        self._issue_token = issue_token
+        self._measure_speech = measure_speech
+        self._resume_window_s = resume_window_s
+        # Connections by generation: the last one numbered, and those that asked for the session and have no answer.
+        self._generation = self._first_generation = generation
+        self._arriving: dict[int, Attachment] = {}
+        self._legs: dict[int, LegConnection] = {}
+        # The leg that a fast path may use: the only one.
         self._leg: LegConnection | None = None
-        self._opening: asyncio.Task[None] | None = None
+        self._opening: dict[int, asyncio.Task[None]] = {}
+        self._measuring: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        # uvloop's handles don't say when they are due.
         self._timer: asyncio.TimerHandle | None = None
-        self._pending: deque[ev.Event] = deque()
+        self._timer_at = 0.0
+        self._pending: deque[tuple[int, ev.Event]] = deque()
         self._busy = False
         self._awaits_delta = False
+        self._recovering = ""
+        self._is_numbered = False
+        self._seq = 0
         self._ended = asyncio.Event()
+        self.is_abandoned = False
         self.outcome = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to come back for."""
+        return self._session.ended
 
     async def run(self) -> None:
         """The session's one task: from its start to its end, however it ends. Nothing is left behind."""
@@ -60,27 +107,49 @@ class SessionRunner:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-            if self._opening is not None:
-                self._opening.cancel()
-                await asyncio.gather(self._opening, return_exceptions=True)
+            for task in self._opening.values():
+                task.cancel()
+            # A measurement in a thread can't be cancelled; it takes milliseconds.
+            await asyncio.gather(*self._opening.values(), *self._closing, *self._measuring, return_exceptions=True)
 
-    # ---- what comes in
+    # ---- who is the client
 
-    def start(self) -> None:
-        """Begin the session's work."""
+    def first_port(self) -> ClientPort:
+        """The port of the connection that the session began with."""
+        return ClientPort(self, self._first_generation, self._start)
+
+    def resume(self, attachment: Attachment, seq: int, generation: int | None = None) -> ClientPort:
+        """The port of a connection that showed the session's token; its client has every event up to `seq`.
+
+        `generation` is later for connections that were made later; without it, this is the latest.
+        """
+        generation = self._generation + 1 if generation is None else generation
+        self._generation = max(self._generation, generation)
+        self._arriving[generation] = attachment
+        return ClientPort(self, generation, partial(self.receive, ev.ResumeRequested(generation, seq)))
+
+    def abandon(self) -> None:
+        """Drop the session, in which nothing has happened; its connection goes on without it."""
+        self.is_abandoned = True
+        self._attachment = Nobody()
+        self.receive_client(self._first_generation, ev.ClientClosed())
+
+    def _start(self) -> None:
         self._perform(self._session.open(self._clock()))
         self._set_timer()
 
-    def receive_audio(self, audio: Audio) -> None:
-        """Hand audio over: the common path does without event and effect."""
+    # ---- what comes in
+
+    def receive_audio(self, generation: int, audio: Audio) -> None:
+        """Hand a client's audio over: the common path does without event and effect."""
         leg = self._leg
         try:
-            if leg is not None and not self._busy and self._session.take_audio(audio, self._clock()):
+            if leg is not None and not self._busy and self._session.take_audio(audio, generation, self._clock()):
                 leg.send_audio(audio)
                 return
         except Exception as error:
             self._broke(error)
-        self.receive(ev.AudioReceived(audio))
+        self.receive_client(generation, ev.AudioReceived(audio))
 
     def receive_delta(self, leg_id: int, text: Text) -> None:
         """Hand a delta over, likewise."""
@@ -101,15 +170,38 @@ class SessionRunner:
             self.receive(ev.DeltaReceived(leg_id, text))
 
     def receive(self, event: ev.Event) -> None:
-        """Hand an event to the session and do what it says. What happens meanwhile is handed over right after."""
+        """Hand an event of a leg or of the server to the session and do what it says."""
+        if type(event) is ev.LegFailed and event.leg in self._legs:
+            self._lost(event)
         if self._busy:
-            self._pending.append(event)
-            return
+            self._pending.append((0, event))
+        else:
+            self._hand_over(0, event)
+
+    def receive_client(self, generation: int, event: ev.ClientEvent) -> None:
+        """Hand over what the client of this generation did."""
+        if self._busy:
+            self._pending.append((generation, event))
+        else:
+            self._hand_over(generation, event)
+
+    def _hand_over(self, generation: int, event: Any) -> None:
+        """Have the event handled; what happens meanwhile is handed over right after. Generation 0 is no client."""
+        session, pending = self._session, self._pending
         self._busy = True
         try:
-            self._perform(self._session.handle(event, self._clock()))
-            while self._pending:
-                self._perform(self._session.handle(self._pending.popleft(), self._clock()))
+            while True:
+                now = self._clock()
+                self._perform(
+                    session.handle_client(event, generation, now) if generation else session.handle(event, now)
+                )
+                if type(event) is ev.ClientClosed:
+                    self._client_closed()
+                if session.recovering != self._recovering:
+                    self._tell_recovery(session.recovering)
+                if not pending:
+                    break
+                generation, event = pending.popleft()
         except Exception as error:
             self._broke(error)
         finally:
@@ -120,95 +212,146 @@ class SessionRunner:
         for effect in effects:
             _PERFORM[type(effect)](self, effect)
 
+    def _tell_recovery(self, reason: str) -> None:
+        if not self._recovering:
+            _log.info("session %s is recovering: %s", self.name.session_id, reason)
+        elif not reason and not self._session.ended:
+            _log.info("session %s has recovered", self.name.session_id)
+        self._recovering = reason
+
+    def _client_closed(self) -> None:
+        if not self._session.ended and not self._session.is_attached and not isinstance(self._attachment, Nobody):
+            self._attachment = Nobody()
+            _log.info("session %s is detached, for %g s at most", self.name.session_id, self._resume_window_s)
+
     # ---- time
 
     def _set_timer(self) -> None:
         deadline = self._session.next_deadline()
         timer = self._timer
         if timer is not None:
-            if deadline is not None and timer.when() <= deadline:
+            if deadline is not None and self._timer_at <= deadline:
                 return
             timer.cancel()
             self._timer = None
         if deadline is not None:
+            self._timer_at = deadline
             self._timer = asyncio.get_running_loop().call_at(deadline, self._timer_fired)
 
     def _timer_fired(self) -> None:
         self._timer = None
         self.receive(ev.TimerFired())
 
-    # ---- what goes out
+    # ---- what goes out to the legs
 
     def _send_audio(self, effect: ef.SendAudio) -> None:
-        if self._leg is not None:
-            self._leg.send_audio(effect.audio)
+        leg = self._legs.get(effect.leg)
+        if leg is not None:
+            leg.send_audio(effect.audio)
 
-    def _send_delta(self, effect: ef.SendDelta) -> None:
-        self._attachment.send_delta(effect.text)
-
-    def _start_turn(self, _effect: ef.StartTurn) -> None:
+    def _start_turn(self, effect: ef.StartTurn) -> None:
         self._awaits_delta = True
-        if self._leg is not None:
-            self._leg.start_turn()
+        leg = self._legs.get(effect.leg)
+        if leg is not None:
+            leg.start_turn()
 
-    def _end_turn(self, _effect: ef.EndTurn) -> None:
-        if self._leg is not None:
-            self._leg.end_turn()
+    def _end_turn(self, effect: ef.EndTurn) -> None:
+        leg = self._legs.get(effect.leg)
+        if leg is not None:
+            leg.end_turn()
 
     def _open_leg(self, effect: ef.OpenLeg) -> None:
-        self._opening = asyncio.create_task(self._connect(effect.leg))
+        self._opening[effect.leg] = asyncio.create_task(self._connect(effect.leg))
 
     async def _connect(self, leg_id: int) -> None:
         try:
             leg = await self._upstream.open_leg(leg_id, self)
         except ParleyError as error:
+            self._opening.pop(leg_id, None)
             self.receive(ev.LegFailed(leg_id, error))
             return
         except Exception as error:
+            self._opening.pop(leg_id, None)
             self._broke(error)
             return
-        if self._session.ended:
+        if self._opening.pop(leg_id, None) is None or self._session.ended:
             leg.close()
             return
-        self._leg = leg
+        self._legs[leg_id] = leg
+        self._choose_leg()
         self.receive(ev.LegOpened(leg_id))
 
-    def _close_leg(self, _effect: ef.CloseLeg) -> None:
-        if self._leg is not None:
-            self._leg.close()
-            self._leg = None
+    def _close_leg(self, effect: ef.CloseLeg) -> None:
+        task = self._opening.pop(effect.leg, None)
+        if task is not None:
+            task.cancel()
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+        leg = self._legs.pop(effect.leg, None)
+        if leg is not None:
+            self._choose_leg()
+            leg.close()
 
-    def _end_session(self, effect: ef.EndSession) -> None:
-        self._finish(effect.error)
+    def _choose_leg(self) -> None:
+        self._leg = next(iter(self._legs.values())) if len(self._legs) == 1 else None
 
-    def _broke(self, error: Exception) -> None:
-        """A bug of ours: this session ends and says so, the others go on."""
-        _log.error("session %s failed: %s", self.session_id, type(error).__name__, exc_info=error)
-        self._fail(ParleyError("internal-error"))
+    def _lost(self, event: ev.LegFailed) -> None:
+        _log.info("session %s lost leg %d: %s", self.name.session_id, event.leg, event.error.code)
 
-    def _fail(self, error: ParleyError) -> None:
-        if self._ended.is_set():
-            return
-        self._session.ended = True
-        leg, self._leg = self._leg, None
-        # The session may have failed just there; it ends nevertheless.
-        with contextlib.suppress(Exception):
-            if leg is not None:
-                leg.close()
-        self._finish(error)
+    def _measure(self, effect: ef.MeasureSpeech) -> None:
+        task = asyncio.create_task(self._measured(effect))
+        self._measuring.add(task)
+        task.add_done_callback(self._measuring.discard)
 
-    def _finish(self, error: ParleyError | None) -> None:
-        self.outcome = error.code if error is not None else "client-closed"
+    async def _measured(self, effect: ef.MeasureSpeech) -> None:
+        def measure() -> int:
+            return self._measure_speech(b"".join(map(pcm_of, effect.pieces)))
+
         try:
-            self._attachment.end(error)
-        finally:
-            self._ended.set()
+            speech_samples = await asyncio.to_thread(measure)
+        except Exception as error:
+            self._broke(error)
+            return
+        self.receive(ev.SpeechMeasured(effect.leg, speech_samples))
+
+    # ---- what goes out to the client
+
+    def _send_delta(self, effect: ef.SendDelta) -> None:
+        self._numbered(effect.seq)
+        self._attachment.send_delta(effect.text, effect.seq, effect.item)
 
     def _send_done(self, effect: ef.SendDone) -> None:
-        self._attachment.send_done(effect.text, effect.usage)
+        self._numbered(effect.seq)
+        self._attachment.send_done(effect.text, effect.usage, effect.seq, effect.item, effect.text_from)
 
     def _send_error(self, effect: ef.SendError) -> None:
-        self._attachment.send_error(effect.error)
+        self._numbered(effect.seq)
+        self._attachment.send_error(effect.error, effect.seq)
+
+    def _send_notice(self, effect: ef.SendNotice) -> None:
+        self._numbered(effect.seq)
+        self._attachment.send_notice(effect.notice, effect.seq)
+        if isinstance(effect.notice, no.Resumed):
+            _log.info("session %s is attached again: %s", self.name.session_id, effect.notice.outcome)
+
+    def _numbered(self, seq: int) -> None:
+        # What is sent again is older.
+        self._seq = max(self._seq, seq)
+
+    def _issue(self, _effect: ef.IssueToken) -> None:
+        self._is_numbered = True
+        self._attachment.send_token(self._issue_token(self), self._resume_window_s)
+
+    def _attach(self, effect: ef.Attach) -> None:
+        self._attachment = self._arriving.pop(effect.generation)
+
+    def _close_attachment(self, effect: ef.CloseAttachment) -> None:
+        attachment = self._arriving.pop(effect.generation, None)
+        if attachment is None:
+            attachment, self._attachment = self._attachment, Nobody()
+        else:
+            _log.info("session %s is not resumed: %s", self.name.session_id, effect.error.code)
+        attachment.end(effect.error)
 
     def _pause_input(self, _effect: ef.PauseInput) -> None:
         self._attachment.pause_input()
@@ -216,17 +359,54 @@ class SessionRunner:
     def _resume_input(self, _effect: ef.ResumeInput) -> None:
         self._attachment.resume_input()
 
+    # ---- the end
+
+    def _end_session(self, effect: ef.EndSession) -> None:
+        self._finish(effect.error, effect.seq)
+
+    def _broke(self, error: Exception) -> None:
+        """A bug of ours: this session ends and says so, the others go on."""
+        _log.error("session %s failed: %s", self.name.session_id, type(error).__name__, exc_info=error)
+        self._fail(ParleyError("internal-error"))
+
+    def _fail(self, error: ParleyError) -> None:
+        if self._ended.is_set():
+            return
+        self._session.ended = True
+        legs, self._legs, self._leg = self._legs, {}, None
+        for leg in legs.values():
+            # The session may have failed just there; it ends nevertheless.
+            with contextlib.suppress(Exception):
+                leg.close()
+        self._finish(error, self._seq + 1 if self._is_numbered else 0)
+
+    def _finish(self, error: ParleyError | None, seq: int) -> None:
+        self.outcome = error.code if error is not None else "client-ended" if seq else "client-closed"
+        attachment, self._attachment = self._attachment, Nobody()
+        arriving, self._arriving = self._arriving, {}
+        try:
+            attachment.end(error, seq)
+            for late in arriving.values():
+                late.end(ParleyError("expired"))
+        finally:
+            self._ended.set()
+
 
 _PERFORM: dict[type, Callable[[SessionRunner, Any], None]] = {
     ef.SendAudio: SessionRunner._send_audio,
     ef.SendDelta: SessionRunner._send_delta,
     ef.SendDone: SessionRunner._send_done,
     ef.SendError: SessionRunner._send_error,
+    ef.SendNotice: SessionRunner._send_notice,
+    ef.IssueToken: SessionRunner._issue,
+    ef.Attach: SessionRunner._attach,
+    ef.CloseAttachment: SessionRunner._close_attachment,
     ef.PauseInput: SessionRunner._pause_input,
     ef.ResumeInput: SessionRunner._resume_input,
     ef.StartTurn: SessionRunner._start_turn,
     ef.EndTurn: SessionRunner._end_turn,
     ef.OpenLeg: SessionRunner._open_leg,
     ef.CloseLeg: SessionRunner._close_leg,
+    ef.MeasureSpeech: SessionRunner._measure,
     ef.EndSession: SessionRunner._end_session,
 }

@@ -27,7 +27,10 @@ ThreadsOrAuto = Annotated[int, Meta(ge=0, le=256)]
 ByteCount = Annotated[int, Meta(ge=1024, le=2**32)]
 Seconds = Annotated[float, Meta(gt=0, le=DAY_S)]
 SecondsOrOff = Annotated[float, Meta(ge=0, le=DAY_S)]
+Names = Annotated[tuple[Name, ...], Meta(max_length=64)]
+Megabytes = Annotated[int, Meta(ge=0, le=16_777_216)]
 EngineKind = Literal["tiny-en", "scripted"]
+ProfileName = Literal["auto", "voxtral", "embedded", "qwen3-asr"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
 
@@ -49,6 +52,8 @@ class ServerSettings:
     ping_interval_s: Seconds = setting(20.0, "Silence on a connection after which it is pinged.", unit="s")
     ping_timeout_s: Seconds = setting(20.0, "How long a ping may stay unanswered before the close.", unit="s")
     client_errors_max: Count = setting(16, "Invalid messages that a connection survives.")
+    waiting_max: Count = setting(64, "Connections with ?resume=1 that may wait for their first message.")
+    waiting_timeout_s: Seconds = setting(10.0, "How long each of them may take to send it.", unit="s")
     write_buffer_max_bytes: ByteCount = setting(
         1_048_576, "Bytes that may wait in a connection's transport before writing to it stops.", unit="bytes"
     )
@@ -59,15 +64,21 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamSettings:
-    """The model server behind this node."""
+    """The model server behind this node, or several."""
 
     url: str = setting(
         "", "Its WebSocket URL, ws:// or wss://. Empty: the server started by launch.command, or the embedded engine."
     )
+    urls: Names = setting(
+        (), "The URLs of several model servers, instead of url; streams go to those that answer, the fewest first."
+    )
     model: str = setting("", "Name of the model. Empty: the first one that its GET /v1/models lists.")
+    profile: ProfileName = setting(
+        "auto", "How the model's deltas follow its audio. auto: as known of the model's name; voxtral for others."
+    )
     api_key_file: str = setting("", "File that holds the key sent to it as a bearer token. Empty: no key.")
     max_sessions: CountOrAuto = setting(
-        0, "Streams to have open on it, at most vLLM's --max-num-seqs. 0: server.max_sessions alone bounds them."
+        0, "Streams to have open on each, at most vLLM's --max-num-seqs. 0: server.max_sessions alone bounds them."
     )
     connect_timeout_s: Seconds = setting(5.0, "How long opening a stream on it may take.", unit="s")
     probe_interval_s: Seconds = setting(2.0, "Time between two looks at its health.", unit="s")
@@ -87,6 +98,11 @@ class LaunchSettings:
     backoff_initial_s: Seconds = setting(0.5, "Wait before the first restart; doubles with each one.", unit="s")
     backoff_max_s: Seconds = setting(30.0, "Longest wait before a restart.", unit="s")
     stop_timeout_s: Seconds = setting(10.0, "How long it may take to end on SIGTERM before SIGKILL.", unit="s")
+    rotate_memory_mb: Megabytes = setting(
+        0,
+        "Memory of all its processes, in MiB, over which the oldest streams on it are replaced. 0: never for that.",
+        unit="MiB",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +119,25 @@ class SessionSettings:
     output_max_bytes: ByteCount = setting(
         262_144, "Results that may wait for a client that does not read; at the bound it is cut off.", unit="bytes"
     )
+    resume_window_s: SecondsOrOff = setting(
+        30.0, "How long a session waits for its client to come back. 0: it ends with its connection.", unit="s"
+    )
+    ledger_max_bytes: ByteCount = setting(
+        262_144, "Results kept until the client acknowledges them; at the bound the oldest go.", unit="bytes"
+    )
+    journal_max_s: Seconds = setting(
+        60.0, "Audio of a turn kept to be sent to another model server; at the bound the oldest goes.", unit="s"
+    )
+    turn_text_max_bytes: ByteCount = setting(
+        1_048_576, "Text of one turn; at the bound the oldest leaves the final.", unit="bytes"
+    )
+    recovery_timeout_s: Seconds = setting(
+        60.0, "How long a model server is looked for after one was lost, before the session ends.", unit="s"
+    )
+    rotate_after_s: Seconds = setting(
+        600.0, "How long a turn may last before the stream on the model server is replaced at a pause.", unit="s"
+    )
+    rotate_force_s: Seconds = setting(1_200.0, "The same without waiting for a pause.", unit="s")
     forward_empty_deltas: bool = setting(
         False, "Whether deltas without text, 12.5 a second with Voxtral, are passed on to the client."
     )
@@ -115,7 +150,7 @@ class SessionSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """The embedded engine: what runs when neither upstream.url nor launch.command is set."""
+    """The embedded engine: what runs when none of upstream.url, upstream.urls and launch.command is set."""
 
     kind: EngineKind = setting("tiny-en", "Recogniser: tiny-en hears English on a CPU, scripted answers from rules.")
     model_dir: str = setting("", "Folder with the recogniser's weights. Empty: those that came with the package.")
@@ -146,7 +181,7 @@ class Settings:
     @property
     def embeds_engine(self) -> bool:
         """Whether this node runs the embedded engine: no model server is named and none is to be started."""
-        return not self.upstream.url and not self.launch.command
+        return not self.upstream.url and not self.upstream.urls and not self.launch.command
 
 
 SECTIONS: Mapping[str, type] = {name: cast(type, hint) for name, hint in get_type_hints(Settings).items()}
@@ -176,8 +211,13 @@ class Key:
 
     @property
     def is_text(self) -> bool:
-        """Whether its values are free text."""
-        return isinstance(msgspec.inspect.type_info(self.type), msgspec.inspect.StrType)
+        """Whether its values are free text, or lists of it."""
+        return self.is_list or isinstance(msgspec.inspect.type_info(self.type), msgspec.inspect.StrType)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether its values are lists of text."""
+        return isinstance(msgspec.inspect.type_info(self.type), msgspec.inspect.VarTupleType)
 
     @property
     def expectation(self) -> str:
@@ -185,6 +225,8 @@ class Key:
         if get_origin(self.type) is Literal:
             return f"one of {', '.join(get_args(self.type))}"
         kind = msgspec.inspect.type_info(self.type)
+        if isinstance(kind, msgspec.inspect.VarTupleType):
+            return f"a list of at most {kind.max_length} texts that are not empty"
         if isinstance(kind, msgspec.inspect.BoolType):
             return "true or false"
         if isinstance(kind, msgspec.inspect.IntType):
@@ -214,7 +256,8 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
         "upstream.url": "ws://127.0.0.1:8000/v1/realtime",
     },
 }
-"""What each preset sets. Its upstream.url yields to launch.command, which brings its own address."""
+"""What each preset sets. Its upstream.url yields to launch.command, which brings its own address, and to
+upstream.urls."""
 
 
 def value_of(settings: Settings, dotted: str) -> object:

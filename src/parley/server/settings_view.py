@@ -24,7 +24,13 @@ def rows(loaded: Loaded) -> Iterator[tuple[str, object, str]]:
     """Dotted key, value fit to be shown, and origin of every setting, in the order of the docs."""
     for dotted in KEYS:
         value = value_of(loaded.settings, dotted)
-        yield dotted, redacted(value) if isinstance(value, str) else value, loaded.origins[dotted]
+        yield dotted, _shown(value), loaded.origins[dotted]
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, tuple):
+        return tuple(map(_shown, value))
+    return redacted(value) if isinstance(value, str) else value
 
 
 def as_text(loaded: Loaded) -> str:

@@ -169,7 +169,8 @@ class _Draft:
 
     def finish(self) -> Loaded:
         # A preset's address is a fallback: a server that is launched listens where its own command says.
-        if self.values.get("launch.command") and self.origins["upstream.url"].startswith("preset"):
+        has_other = self.values.get("launch.command") or self.values.get("upstream.urls")
+        if has_other and self.origins["upstream.url"].startswith("preset"):
             self.values["upstream.url"] = ""
         # Values that could not be read stay at their defaults here, and those never contradict each other.
         given: dict[str, dict[str, object]] = {section: {} for section in SECTIONS}
@@ -187,6 +188,8 @@ class _Draft:
         if key is None:
             self._problem(origin, f"{_shown(dotted)} is not a setting{_hint(dotted, KEYS)}")
             return
+        if key.is_list and isinstance(value, str) and not strict:
+            value = _listed(value)
         try:
             self.values[dotted] = msgspec.convert(value, key.type, strict=strict)
         except msgspec.ValidationError:
@@ -202,6 +205,7 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     """What is wrong although each value is of its type: the key to blame, and the message."""
     if settings.upstream.url and (message := _url_problem(settings.upstream.url)):
         yield "upstream.url", f"upstream.url {message}"
+    yield from _url_list_problems(settings)
     try:
         shlex.split(settings.launch.command)
     except ValueError as error:
@@ -211,10 +215,32 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
             "session.pace_window_s",
             "session.pace_window_s must be 0 or at least 1: a model says nothing before it has had 0.56 s",
         )
+    if settings.session.rotate_force_s < settings.session.rotate_after_s:
+        yield (
+            "session.rotate_force_s",
+            f"session.rotate_force_s must be at least session.rotate_after_s, {settings.session.rotate_after_s:g}",
+        )
     if settings.launch.backoff_max_s < settings.launch.backoff_initial_s:
         yield (
             "launch.backoff_max_s",
             f"launch.backoff_max_s must be at least launch.backoff_initial_s, {settings.launch.backoff_initial_s:g}",
+        )
+
+
+def _url_list_problems(settings: Settings) -> Iterator[tuple[str, str]]:
+    urls = settings.upstream.urls
+    for number, url in enumerate(urls, 1):
+        if message := _url_problem(url):
+            yield "upstream.urls", f"upstream.urls, entry {number}, {message}"
+    if len(set(urls)) < len(urls):
+        yield "upstream.urls", "upstream.urls must not name a server twice"
+    if urls and settings.upstream.url:
+        yield "upstream.urls", "upstream.urls and upstream.url can't both be set; put all servers into upstream.urls"
+    if urls and settings.launch.command:
+        yield (
+            "upstream.urls",
+            "upstream.urls can't be set with launch.command, whose server is then the only one; start all of them "
+            "apart from Parley, or let it use the one alone",
         )
 
 
@@ -237,6 +263,16 @@ def _url_problem(url: str) -> str:
     return "must not hold a fragment (#)" if parts.fragment else ""
 
 
+def _listed(text: str) -> object:
+    """A list from the environment or an option: separated by commas, or as a file has it."""
+    if text.lstrip().startswith("["):
+        try:
+            return tomllib.loads(f"list = {text}")["list"]
+        except tomllib.TOMLDecodeError:
+            return text
+    return [part.strip() for part in text.split(",")] if text.strip() else []
+
+
 def _hint(name: str, known: Iterable[str]) -> str:
     """ "; did you mean ...?" with the nearest known name, or nothing when none is near."""
     candidates = list(known)
@@ -255,7 +291,7 @@ def _but_is(key: Key, value: object) -> str:
     if not key.is_text:
         return f", not {_shown(value)}"
     # Text may hold a secret, as a command line does: of a value that should have been text only the type is told.
-    return "" if isinstance(value, str) else f", not a {type(value).__name__}"
+    return "" if key.is_list or isinstance(value, str) else f", not a {type(value).__name__}"
 
 
 def _place_in(error: tomllib.TOMLDecodeError) -> str:

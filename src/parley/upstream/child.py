@@ -107,6 +107,8 @@ class ModelServerChild:
         self._was_ready = False
         self._settled = asyncio.Event()
         self.state = ChildState.STOPPED
+        self.pid: int | None = None
+        """The process at the root of its tree while it runs: the reaper, which has little memory itself."""
 
     @property
     def url(self) -> str:
@@ -158,11 +160,15 @@ class ModelServerChild:
         clock = asyncio.get_running_loop().time
         async with running(self._command, stop_timeout_s=self._options.stop_timeout_s) as process:
             _log.info("%s is starting (process %d)", self._name, process.pid)
-            if await self._wait_healthy(process.exited, probe):
-                ready_at = clock()
-                self._was_ready = True
-                self._set(ChildState.READY)
-                await asyncio.wait([process.exited])
+            self.pid = process.pid
+            try:
+                if await self._wait_healthy(process.exited, probe):
+                    ready_at = clock()
+                    self._was_ready = True
+                    self._set(ChildState.READY)
+                    await asyncio.wait([process.exited])
+            finally:
+                self.pid = None
             self._set(ChildState.BACKOFF)
         self._account(process.status, clock() - ready_at if ready_at is not None else None)
 

@@ -1,9 +1,11 @@
 """Whether a model server is there, and what it serves: asked over plain HTTP, at an interval."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
@@ -13,10 +15,14 @@ _log = logging.getLogger("parley.upstream")
 
 _BODY_MAX_BYTES = 1_048_576
 _MODELS_MAX = 64
+_DOWN_INTERVAL_S = 0.25
+"""Time between two looks at a server that is down, where the usual one is longer."""
 
 
 class _Model(msgspec.Struct):
     id: str
+    # Of any type: a server whose limit makes no sense still has a name.
+    max_model_len: Any = None
 
 
 class _Models(msgspec.Struct):
@@ -48,18 +54,36 @@ def http_url(realtime_url: str, path: str) -> str:
     return urlunsplit((scheme, parts.netloc, prefix + path, "", ""))
 
 
+class Readiness(Protocol):
+    """What is known of the model server or servers behind a node."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether a leg can be opened now."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names that may be asked for."""
+
+
 class UpstreamHealth:
     """Probes a model server. `ready` is the last answer, `models` the names it serves.
 
-    `/health` alone is known to stay green on a wedged engine; the session's own watchdogs find that. What this tells
-    for sure is a server that is not there or still loading.
+    `max_model_len` is the most tokens that one generation of it may have, the least of its models', 0 where it does not
+    say. `/health` alone is known to stay green on a wedged engine; the session's own watchdogs find that. What this
+    tells for sure is a server that is not there or still loading. One that is down is asked every 0.25 s.
     """
 
     def __init__(self, options: HealthOptions, on_change: Callable[[bool], None] | None = None) -> None:
         self._options = options
-        self._on_change = on_change
+        self.on_change = on_change
+        self._place = urlsplit(options.url).netloc.rpartition("@")[2]
+        self._wake = asyncio.Event()
+        self._losses = 0
+        self._is_described = False
         self.ready = False
         self.models: tuple[str, ...] = ()
+        self.max_model_len = 0
         self.version = ""
 
     async def run(self) -> None:
@@ -69,31 +93,56 @@ class UpstreamHealth:
         headers = {"Authorization": f"Bearer {options.api_key}"} if options.api_key else {}
         async with aiohttp.ClientSession(timeout=timeout, headers=headers) as http:
             while True:
-                self._set(await self._probe(http))
-                # Not ready is asked again sooner: a start should not cost a whole interval.
-                await asyncio.sleep(options.probe_interval_s if self.ready else min(0.25, options.probe_interval_s))
+                losses = self._losses
+                self._wake.clear()
+                is_there = await self._probe(http)
+                # An answer from before a loss says nothing about what came after it.
+                self._set(is_there and losses == self._losses)
+                await self._pause()
+
+    async def _pause(self) -> None:
+        """Wait for the next probe's time: less while the server is down, a start should not cost a whole interval."""
+        down_s = min(_DOWN_INTERVAL_S, self._options.probe_interval_s)
+        if self.ready:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._options.probe_interval_s - down_s):
+                    await self._wake.wait()
+        await asyncio.sleep(down_s)
 
     def lost(self) -> None:
         """Take the server for gone until the next probe, since a leg could not be opened or its process died."""
+        self._losses += 1
+        self._wake.set()
         self._set(False)
+
+    def suspect(self) -> None:
+        """A leg on the server failed: look at it soon."""
+        self._wake.set()
+
+    def seen(self) -> None:
+        """The server answered otherwise, as a leg that opened does."""
+        self._set(True)
 
     def _set(self, ready: bool) -> None:
         if ready == self.ready:
             return
         self.ready = ready
         if ready:
-            _log.info("model server is ready: models %s, version %s", list(self.models), self.version or "unknown")
+            models, version = list(self.models), self.version or "unknown"
+            _log.info("model server is ready: models %s, version %s, at %s", models, version, self._place)
         else:
-            _log.warning("model server is not ready")
-        if self._on_change is not None:
-            self._on_change(ready)
+            # It may come back as another.
+            self._is_described = False
+            _log.warning("model server is not ready: %s", self._place)
+        if self.on_change is not None:
+            self.on_change(ready)
 
     async def _probe(self, http: aiohttp.ClientSession) -> bool:
         try:
             async with http.get(http_url(self._options.url, "/health")) as response:
                 if response.status != 200:
                     return False
-            if not self.ready:
+            if not self._is_described:
                 await self._describe(http)
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False
@@ -102,9 +151,13 @@ class UpstreamHealth:
     async def _describe(self, http: aiohttp.ClientSession) -> None:
         """What it serves. A server that does not tell is taken as it is."""
         listing = _decoded(await self._get(http, "/v1/models"), _Models)
-        self.models = tuple(model.id for model in listing.data[:_MODELS_MAX]) if listing is not None else ()
+        models = listing.data[:_MODELS_MAX] if listing is not None else []
+        self.models = tuple(model.id for model in models)
+        limits = [model.max_model_len for model in models if type(model.max_model_len) is int]
+        self.max_model_len = min((limit for limit in limits if limit > 0), default=0)
         version = _decoded(await self._get(http, "/version"), _Version)
         self.version = version.version[:64] if version is not None else ""
+        self._is_described = True
 
     async def _get(self, http: aiohttp.ClientSession, path: str) -> bytes:
         async with http.get(http_url(self._options.url, path)) as response:

@@ -33,10 +33,12 @@ class LegConnection(Protocol):
 
 
 class Upstream(Protocol):
-    """A model server."""
+    """A model server, or several as one."""
 
     async def open_leg(self, leg_id: int, sink: LegSink) -> LegConnection:
         """Connect and name the model; events carry `leg_id`. LegOpened is the caller's to report.
+
+        A session gives the same `sink` for all its legs: a pool tells by it that a session comes back.
 
         Raises:
             ParleyError: upstream-unavailable, at-capacity or upstream-protocol.

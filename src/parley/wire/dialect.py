@@ -5,54 +5,88 @@ from typing import Protocol
 from parley.core import events as ev
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
+from parley.core.notices import Notice
 from parley.core.usage import Usage
-from parley.wire import vllm
+from parley.wire import serving, vllm
+from parley.wire.serving import Resume as Resume
+
+Received = Audio | list[ev.ClientEvent] | Resume
+"""What a message means: a piece of audio, nearly always; events in order; or that the client came back for its session,
+which is not the session's to answer but the connection's."""
 
 
 class Dialect(Protocol):
-    """One client protocol. `receive` raises ParleyError for a message that is not of it."""
+    """One client protocol. `receive` raises ParleyError for a message that is not of it.
 
-    def opening(self, session_id: str, created_s: int) -> bytes:
-        """The message that the server speaks first; `created_s` is Unix time in seconds."""
+    A `seq` of 0 writes what a client gets that has not opted in to the session contract.
+    """
 
-    def receive(self, message: bytes) -> Audio | list[ev.Event]:
-        """What the message means to the session: a piece of audio, nearly always, or events in order."""
+    def opening(self, session_id: str, created_s: int, resume_window_s: float) -> bytes:
+        """The message that the server speaks first; `created_s` is Unix time in seconds. A `resume_window_s` above 0
+        offers the session contract."""
 
-    def delta(self, text: Text) -> bytes:
+    def receive(self, message: bytes) -> Received:
+        """What the message means."""
+
+    def delta(self, text: Text, seq: int = 0, item: int = 0) -> bytes:
         """A piece of transcript."""
 
-    def done(self, text: Text, usage: Usage) -> bytes:
-        """The end of a turn."""
+    def done(self, text: Text, usage: Usage, seq: int = 0, item: int = 0, text_from: int | None = None) -> bytes:
+        """The end of a turn; `text_from` is where on the cursor, in samples, `text` begins when it is not whole."""
 
-    def error(self, error: ParleyError) -> bytes:
+    def error(self, error: ParleyError, seq: int = 0) -> bytes:
         """An error."""
+
+    def notice(self, notice: Notice, seq: int, session_id: str) -> bytes:
+        """What became of the session or of a turn."""
+
+    def updated(self, session_id: str, token: str, window_s: float) -> bytes:
+        """The client's opt-in is taken; `token` takes the session up again for `window_s`."""
+
+    def ended(self, error: ParleyError | None, seq: int) -> bytes:
+        """The session has ended, because of this error or because the client said so."""
 
 
 class VllmDialect:
-    """vLLM's realtime protocol: `commit` starts a turn, `commit` with `final` ends it."""
+    """vLLM's realtime protocol, in which `commit` starts a turn and `commit` with `final` ends it, and the session
+    contract for clients that opt in to it."""
 
-    def opening(self, session_id: str, created_s: int) -> bytes:
-        """`session.created`."""
-        return vllm.encode_created(session_id, created_s)
-
-    def receive(self, message: bytes) -> Audio | list[ev.Event]:
-        """See `wire.vllm.parse_client`; audio longer than half a second is cut, so that it can be paced."""
-        value = vllm.parse_client(message)
-        if type(value) is Audio:
-            if value.samples <= vllm.SPLIT_SAMPLES:
+    def receive(self, message: bytes) -> Received:
+        """See `wire.vllm` and `wire.serving`; audio longer than half a second is cut, so that it can be paced."""
+        audio = vllm.audio_of(message)
+        if audio is not None and audio.samples <= vllm.SPLIT_SAMPLES:
+            return audio
+        value = audio or serving.parse_client(message)
+        match value:
+            case Audio():
+                return _split(value) if value.samples > vllm.SPLIT_SAMPLES else value
+            case vllm.Commit(final):
+                return [ev.TurnEnded() if final else ev.TurnStarted()]
+            case serving.Update(model, resume):
+                return [ev.ModelNamed(model), ev.ResumeEnabled()] if resume else [ev.ModelNamed(model)]
+            case serving.Ack(seq):
+                return [ev.OutputAcked(seq)]
+            case serving.End():
+                return [ev.SessionClosed()]
+            case serving.Clear():
+                return [ev.InputCleared()]
+            case serving.Cancel(item):
+                return [ev.TurnCancelled(item)]
+            case _:
+                assert isinstance(value, Resume)
                 return value
-            return [ev.AudioReceived(piece) for piece in vllm.split(value)]
-        if isinstance(value, vllm.SessionUpdate):
-            return [ev.ModelNamed(value.model)]
-        assert isinstance(value, vllm.Commit)
-        return [ev.TurnEnded() if value.final else ev.TurnStarted()]
 
-    delta = staticmethod(vllm.encode_delta)
+    opening = staticmethod(serving.encode_created)
+    updated = staticmethod(serving.encode_updated)
+    delta = staticmethod(serving.encode_delta)
+    done = staticmethod(serving.encode_done)
+    error = staticmethod(serving.encode_failure)
+    notice = staticmethod(serving.encode_notice)
+    ended = staticmethod(serving.encode_ended)
 
-    def done(self, text: Text, usage: Usage) -> bytes:
-        """`transcription.done`."""
-        return vllm.encode_done(text, usage)
 
-    def error(self, error: ParleyError) -> bytes:
-        """`error`, with Parley's own code and what may help under `parley`."""
-        return vllm.encode_failure(error)
+def _split(audio: Audio) -> list[ev.ClientEvent]:
+    """The audio in pieces, of which the last one counts: it came as one message."""
+    pieces = vllm.split(audio)
+    last = len(pieces) - 1
+    return [ev.AudioReceived(piece, counts=index == last) for index, piece in enumerate(pieces)]

@@ -123,10 +123,11 @@ _decode_created = msgspec.json.Decoder(_CreatedBody).decode
 _decode_delta = msgspec.json.Decoder(_DeltaBody).decode
 _decode_done = msgspec.json.Decoder(_DoneBody).decode
 _decode_error = msgspec.json.Decoder(_ErrorBody).decode
-_encode = msgspec.json.Encoder().encode
+encode_json = msgspec.json.Encoder().encode
+"""Any value as compact JSON."""
 # Its arguments by position: by name they cost more than the decoding.
 _decode_base64 = pybase64.b64decode
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are not JSON; the last two are not of its own kind."""
 
 ClientMessage = Audio | Commit | SessionUpdate
@@ -139,6 +140,12 @@ def parse_client(message: bytes) -> ClientMessage:
     Raises:
         ParleyError: invalid-json, invalid-event, unknown-event or invalid-audio.
     """
+    return audio_of(message) or parse_client_event(type_of(message), message)
+
+
+def audio_of(message: bytes) -> Audio | None:
+    """The audio of a message that its first bytes show to be `input_audio_buffer.append`; None for all others, and
+    for one that has to be parsed to know."""
     if message.endswith(b'"}'):
         try:
             if message.startswith(_APPEND_PREFIXES[0]):
@@ -148,7 +155,7 @@ def parse_client(message: bytes) -> ClientMessage:
         except ParleyError:
             # A further field, an escaped slash, or audio that is wrong indeed: all are rare, and parsed.
             pass
-    return _parse_client_event(message)
+    return None
 
 
 def decode_audio(payload: bytes) -> Audio:
@@ -195,8 +202,8 @@ def split(audio: Audio) -> list[Audio]:
     return pieces
 
 
-def _parse_client_event(message: bytes) -> ClientMessage:
-    kind = _type_of(message)
+def parse_client_event(kind: str, message: bytes) -> ClientMessage:
+    """One message of a client whose type is known; see `parse_client`."""
     try:
         if kind == APPEND:
             return decode_audio(_decode_append(message).audio.encode())
@@ -204,14 +211,19 @@ def _parse_client_event(message: bytes) -> ClientMessage:
             return Commit(_decode_commit(message).final)
         if kind == SESSION_UPDATE:
             model = _decode_update(message).model
-            if len(model) > _MODEL_NAME_MAX:
-                raise ParleyError("invalid-event", f"`model` is longer than {_MODEL_NAME_MAX} characters.")
+            check_model_name(model)
             return SessionUpdate(model)
     except msgspec.ValidationError as error:
-        raise ParleyError("invalid-event", f"In {kind}: {_where(error)}.") from None
-    except _UNREADABLE:
+        raise ParleyError("invalid-event", f"In {kind}: {where(error)}.") from None
+    except UNREADABLE:
         raise ParleyError("invalid-json") from None
     raise ParleyError("unknown-event")
+
+
+def check_model_name(name: str) -> None:
+    """Raise ParleyError invalid-event when a model's name is longer than any can be."""
+    if len(name) > _MODEL_NAME_MAX:
+        raise ParleyError("invalid-event", f"`model` is longer than {_MODEL_NAME_MAX} characters.")
 
 
 def parse_server(message: bytes) -> ServerMessage:
@@ -224,23 +236,23 @@ def parse_server(message: bytes) -> ServerMessage:
         return _EMPTY
     try:
         if message.startswith(_DELTA_HEAD):
-            return Text(_encode(_decode_delta(message).delta))
+            return Text(encode_json(_decode_delta(message).delta))
         return _parse_server_event(message)
     except msgspec.DecodeError as cause:
-        raise ParleyError("upstream-protocol", f"{_where(cause)}.") from None
-    except _UNREADABLE:
+        raise ParleyError("upstream-protocol", f"{where(cause)}.") from None
+    except UNREADABLE:
         raise ParleyError("upstream-protocol", "It is not UTF-8, or nested too deeply.") from None
 
 
 def _parse_server_event(message: bytes) -> ServerMessage:
     kind = _decode_head(message).type
     if kind == "transcription.delta":
-        return Text(_encode(_decode_delta(message).delta))
+        return Text(encode_json(_decode_delta(message).delta))
     if kind == "transcription.done":
         body = _decode_done(message)
         usage = body.usage or _UsageBody()
         counts = Usage(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
-        return Done(Text(_encode(body.text)), counts)
+        return Done(Text(encode_json(body.text)), counts)
     if kind == "session.created":
         return Created(_decode_created(message).id)
     if kind == "error":
@@ -249,16 +261,21 @@ def _parse_server_event(message: bytes) -> ServerMessage:
     raise ParleyError("upstream-protocol", "It sent an event of an unknown type.")
 
 
-def _type_of(message: bytes) -> str:
+def type_of(message: bytes) -> str:
+    """The type of a client's message.
+
+    Raises:
+        ParleyError: invalid-json or invalid-event.
+    """
     try:
         return _decode_head(message).type
     except msgspec.ValidationError as error:
-        raise ParleyError("invalid-event", f"{_where(error)}.") from None
-    except _UNREADABLE:
+        raise ParleyError("invalid-event", f"{where(error)}.") from None
+    except UNREADABLE:
         raise ParleyError("invalid-json") from None
 
 
-def _where(error: msgspec.DecodeError) -> str:
+def where(error: msgspec.DecodeError) -> str:
     """What is wrong and where. msgspec's texts name types and fields, never values."""
     return str(error)
 
@@ -274,12 +291,12 @@ COMMIT_FINAL = b'{"type":"input_audio_buffer.commit","final":true}'
 
 def encode_session_update(model: str) -> bytes:
     """`session.update` with the model's name at the top level, where vLLM reads it."""
-    return _encode({"type": SESSION_UPDATE, "model": model})
+    return encode_json({"type": SESSION_UPDATE, "model": model})
 
 
-def encode_created(session_id: str, created_s: int) -> bytes:
-    """`session.created`; `created_s` is Unix time in seconds."""
-    return _encode({"type": "session.created", "id": session_id, "created": created_s})
+def encode_created(session_id: str, created_s: int, **extra: Any) -> bytes:
+    """`session.created`; `created_s` is Unix time in seconds, `extra` holds namespaced additions."""
+    return encode_json({"type": "session.created", "id": session_id, "created": created_s, **extra})
 
 
 def encode_delta(text: Text) -> bytes:
@@ -295,18 +312,18 @@ def encode_done(text: Text, usage: Usage) -> bytes:
         "completion_tokens": usage.completion_tokens,
         "prompt_tokens_details": None,
     }
-    return b'{"type":"transcription.done","text":%b,"usage":%b}' % (text.literal, _encode(counts))
+    return b'{"type":"transcription.done","text":%b,"usage":%b}' % (text.literal, encode_json(counts))
 
 
 def encode_error(message: str, code: str | None, **extra: Any) -> bytes:
     """`error`. vLLM's `error` is a string, not an object; `extra` holds namespaced additions."""
-    return _encode({"type": "error", "error": message, "code": code, **extra})
+    return encode_json({"type": "error", "error": message, "code": code, **extra})
 
 
-def encode_failure(error: ParleyError) -> bytes:
+def encode_failure(error: ParleyError, **extra: Any) -> bytes:
     """`error` for one of Parley's own: the code that a vLLM client knows, and ours beside it under `parley`."""
     spec = error.spec
     own: dict[str, Any] = {"code": spec.code, "fault": spec.fault, "retry": spec.retry}
     if error.retry_after_s is not None:
         own["retry_after_s"] = error.retry_after_s
-    return encode_error(error.message, spec.vllm_code, parley=own)
+    return encode_error(error.message, spec.vllm_code, parley=own, **extra)

@@ -1,17 +1,45 @@
-"""The session and its leg: pace, watchdogs, failures, and what a model server may not do."""
+"""Legs as the session sees them: pace, watchdogs, failures between turns, and what a model server may not do."""
 
 import pytest
 
 from parley.core import events as ev
 from parley.core.content import Text
-from parley.core.effects import CloseLeg, EndSession, EndTurn, OpenLeg, SendAudio, SendDelta, SendDone, StartTurn
-from parley.core.errors import ParleyError
+from parley.core.effects import (
+    CloseLeg,
+    Effect,
+    EndSession,
+    EndTurn,
+    OpenLeg,
+    SendAudio,
+    SendDelta,
+    SendDone,
+    StartTurn,
+)
 from parley.core.limits import SessionLimits
+from parley.core.usage import Usage
 
-from .builders import NO_WORDS, USAGE, AnError, Driven, audio, deltas, done, flushing, heard, ready, running, turn
+from .builders import (
+    CLOSED,
+    FRAME,
+    NO_WORDS,
+    SECOND,
+    USAGE,
+    AnError,
+    Driven,
+    audio,
+    deltas,
+    done,
+    fails,
+    flushing,
+    heard,
+    opted_in,
+    pcm,
+    ready,
+    running,
+    transcribed,
+    turn,
+)
 
-SECOND = 16_000
-FRAME = 1_280
 WORDS = Text.of(" word")
 
 # ---- pace
@@ -47,7 +75,7 @@ def test_without_a_window_everything_is_sent_at_once() -> None:
 
 def test_the_window_starts_anew_with_each_turn() -> None:
     driven = running(SessionLimits(pace_window_s=1.0), audio("0", SECOND))
-    driven(ev.TurnEnded(), done())
+    driven(ev.TurnEnded(), *done())
     assert driven(*turn(audio("1", SECOND), audio("2", SECOND))) == [StartTurn(1), SendAudio(1, audio("1", SECOND))]
 
 
@@ -77,18 +105,18 @@ def test_an_open_leg_without_a_turn_waits_for_nothing() -> None:
     assert driven.at(1_000.0, ev.TimerFired()) == []
 
 
-def test_a_model_that_has_its_audio_and_never_says_anything_ends_the_session() -> None:
+def test_a_model_that_has_its_audio_and_never_says_anything_is_given_up() -> None:
     driven = running(PATIENCE, audio("0", 11_200))
     assert driven.session.next_deadline() == 7.0
-    assert driven.fire() == [CloseLeg(1), EndSession(AnError("upstream-stalled", "It was silent for 7 s."))]
+    assert driven.fire() == [CloseLeg(1), OpenLeg(2)]
 
 
-def test_a_model_that_falls_silent_over_a_second_behind_ends_the_session() -> None:
+def test_a_model_that_falls_silent_over_a_second_behind_is_given_up() -> None:
     driven = running(PATIENCE, audio("0", SECOND))
     driven.at(2.0, *deltas(1))
     driven.at(3.0, ev.AudioReceived(audio("1", SECOND)))
     assert driven.session.next_deadline() == 14.0
-    assert driven.fire() == [CloseLeg(1), EndSession(AnError("upstream-stalled", "It was silent for 11 s."))]
+    assert driven.fire() == [CloseLeg(1), OpenLeg(2)]
 
 
 def test_more_audio_does_not_give_a_stalled_model_more_time() -> None:
@@ -107,13 +135,13 @@ def test_a_client_that_falls_silent_is_not_taken_for_a_stalled_model(
     assert driven.session.next_deadline() == next_check
     assert driven.fire() == []
     driven(ev.AudioReceived(audio("1")), ev.TurnEnded())
-    assert driven(done(" yes")) == [SendDone(Text.of(" yes"), USAGE)]
+    assert driven(*done(" yes")) == [SendDone(Text.of(" yes"), USAGE)]
 
 
 def test_a_model_server_that_stops_reading_is_stalled_however_little_it_was_sent() -> None:
     driven = running(PATIENCE, audio("0", 100))
     driven(ev.LegBlocked(1), ev.AudioReceived(audio("1", 100)))
-    assert driven.fire() == [CloseLeg(1), EndSession(AnError("upstream-stalled", "It was silent for 7 s."))]
+    assert driven.fire() == [CloseLeg(1), OpenLeg(2)]
 
 
 def test_audio_for_a_model_that_has_caught_up_gives_it_the_full_time_from_then() -> None:
@@ -128,12 +156,12 @@ def test_the_end_of_a_turn_gives_the_model_time_to_answer_from_then() -> None:
     assert driven.session.next_deadline() == 15.0
 
 
-def test_a_turn_whose_end_is_not_answered_ends_the_session() -> None:
+def test_a_leg_that_does_not_answer_a_turns_end_is_given_up() -> None:
     driven = running(PATIENCE)
     driven.at(2.0, ev.TurnEnded())
     driven.at(4.0, *deltas(1))
     assert driven.session.next_deadline() == 17.0
-    assert driven.fire() == [CloseLeg(1), EndSession(AnError("upstream-stalled", "It was silent for 13 s."))]
+    assert driven.fire() == [CloseLeg(1), OpenLeg(2)]
 
 
 def test_a_model_whose_deltas_are_no_clock_is_not_watched_while_it_runs() -> None:
@@ -146,7 +174,7 @@ def test_a_model_server_that_takes_nothing_more_stalls_though_its_deltas_are_no_
     driven = running(SessionLimits(pace_window_s=0, first_delta_timeout_s=15.0), audio("0", 100 * SECOND))
     driven.at(3.0, ev.LegBlocked(1), ev.AudioReceived(audio("1")))
     assert driven.session.next_deadline() == 18.0
-    assert driven.fire() == [CloseLeg(1), EndSession(AnError("upstream-stalled", "It was silent for 15 s."))]
+    assert driven.fire() == [CloseLeg(1), OpenLeg(2)]
 
 
 def test_a_timer_that_fires_early_finds_nothing_due() -> None:
@@ -156,8 +184,6 @@ def test_a_timer_that_fires_early_finds_nothing_due() -> None:
 
 
 # ---- failures
-
-CLOSED = ParleyError("upstream-closed", "It closed with code 1006.")
 
 
 def test_a_leg_that_cannot_be_opened_ends_the_session_with_its_cause() -> None:
@@ -176,35 +202,74 @@ def test_a_leg_that_fails_between_turns_is_replaced_when_the_next_turn_has_audio
     assert driven(ev.LegOpened(2)) == [StartTurn(2), SendAudio(2, audio("1")), SendAudio(2, audio("2"))]
 
 
-def test_a_leg_that_fails_with_a_turn_on_it_ends_the_session_with_its_cause() -> None:
-    assert running()(ev.LegFailed(1, CLOSED)) == [CloseLeg(1), EndSession(CLOSED)]
+def test_a_leg_that_fails_while_its_turn_has_no_audio_is_replaced_when_it_has() -> None:
+    driven = ready()
+    driven(ev.TurnStarted())
+    assert driven(fails()) == [CloseLeg(1)]
+    assert driven(ev.AudioReceived(audio("1"))) == [OpenLeg(2)]
 
 
-def test_a_leg_that_fails_before_the_turns_end_is_answered_ends_the_session_with_its_cause() -> None:
-    assert flushing()(ev.LegFailed(1, CLOSED)) == [CloseLeg(1), EndSession(CLOSED)]
+def test_a_leg_that_fails_before_its_turn_is_started_is_replaced_when_it_is() -> None:
+    driven = ready()
+    driven(ev.AudioReceived(audio("1")))
+    assert driven(fails()) == [CloseLeg(1)]
+    assert driven(ev.TurnStarted()) == [OpenLeg(2)]
+
+
+def test_a_leg_that_fails_with_no_turn_waiting_is_no_loss_to_a_client_that_opted_in() -> None:
+    driven = opted_in()
+    assert driven(fails()) == [CloseLeg(1)]
+    assert driven.session.next_deadline() is None
+
+
+LOST: list[Effect] = [CloseLeg(1), OpenLeg(2)]
 
 
 def test_a_done_that_was_not_asked_for_is_a_truncated_turn() -> None:
-    assert running()(done()) == [CloseLeg(1), EndSession(AnError("upstream-truncated"))]
+    assert running()(transcribed()) == LOST
 
 
 def test_a_done_with_audio_still_held_is_a_truncated_turn() -> None:
     driven = running(SessionLimits(pace_window_s=1.0), audio("0", SECOND))
     driven(ev.AudioReceived(audio("1")), ev.TurnEnded())
-    assert driven(done()) == [CloseLeg(1), EndSession(AnError("upstream-truncated"))]
+    assert driven(transcribed()) == LOST
 
 
-@pytest.mark.parametrize("make", [Driven, ready], ids=["connecting", "ready"])
-@pytest.mark.parametrize(
-    ("event", "detail"),
-    [
-        (ev.DeltaReceived(1, NO_WORDS), "It sent text while no turn was running."),
-        (done(), "It ended a turn while none was running."),
-    ],
-    ids=["delta", "done"],
-)
-def test_results_while_no_turn_runs_break_the_protocol(make: type[Driven], event: ev.Event, detail: str) -> None:
-    assert make()(event) == [CloseLeg(1), EndSession(AnError("upstream-protocol", detail))]
+def test_a_done_before_a_word_could_be_said_for_each_frame_is_a_truncated_turn() -> None:
+    driven = running(first=pcm(2 * FRAME))
+    driven(ev.TurnEnded(), *deltas(1))
+    assert driven(transcribed()) == LOST
+
+
+def test_a_done_with_the_last_frame_is_the_end_of_the_turn() -> None:
+    driven = running(first=pcm(2 * FRAME))
+    driven(ev.TurnEnded(), *deltas(2))
+    assert driven(transcribed()) == [SendDone(Text.of(" hello"), USAGE)]
+
+
+def test_a_done_of_a_model_whose_deltas_are_no_clock_is_believed() -> None:
+    driven = running(SessionLimits(pace_window_s=0))
+    assert driven(ev.TurnEnded(), transcribed()) == [EndTurn(1), SendDone(Text.of(" hello"), USAGE)]
+
+
+OUT_OF_TURN = [
+    (ev.DeltaReceived(1, NO_WORDS), "It sent text while no turn was running."),
+    (transcribed(), "It ended a turn while none was running."),
+]
+
+
+@pytest.mark.parametrize(("event", "detail"), OUT_OF_TURN, ids=["delta", "done"])
+def test_results_of_a_first_leg_that_is_not_open_break_the_protocol_and_end_the_session(
+    event: ev.Event, detail: str
+) -> None:
+    assert Driven()(event) == [CloseLeg(1), EndSession(AnError("upstream-protocol", detail))]
+
+
+@pytest.mark.parametrize(("event", "detail"), OUT_OF_TURN, ids=["delta", "done"])
+def test_a_leg_with_results_between_turns_is_replaced(event: ev.Event, detail: str) -> None:
+    driven = ready()
+    assert driven(event) == [CloseLeg(1)], detail
+    assert driven(ev.TurnStarted(), ev.AudioReceived(audio())) == [OpenLeg(2)]
 
 
 # ---- legs that are not the session's any more
@@ -225,7 +290,8 @@ def replaced() -> Driven:
         ev.LegBlocked(1),
         ev.LegUnblocked(1),
         ev.DeltaReceived(1, WORDS),
-        done(leg=1),
+        transcribed(leg=1),
+        ev.SpeechMeasured(1, 99_999),
         ev.LegOpened(3),
     ],
     ids=lambda event: f"{type(event).__name__}-{event.leg}",
@@ -233,14 +299,16 @@ def replaced() -> Driven:
 def test_what_another_leg_says_is_ignored(event: ev.Event) -> None:
     driven = replaced()
     assert driven(event) == []
-    assert driven(ev.AudioReceived(audio("1")), ev.TurnEnded(), done(leg=2)) == [
+    assert driven(ev.AudioReceived(audio("1")), ev.TurnEnded(), *done(leg=2)) == [
         SendAudio(2, audio("1")),
         EndTurn(2),
         SendDone(Text.of(" hello"), USAGE),
     ]
 
 
-@pytest.mark.parametrize("event", [ev.DeltaReceived(1, WORDS), done(), ev.LegUnblocked(1)])
+@pytest.mark.parametrize(
+    "event", [ev.DeltaReceived(1, WORDS), transcribed(), ev.LegUnblocked(1), ev.SpeechMeasured(1, 99_999)]
+)
 def test_what_a_leg_says_that_has_gone_is_ignored(event: ev.Event) -> None:
     driven = ready()
     driven(ev.LegFailed(1, CLOSED))
@@ -251,3 +319,18 @@ def test_a_leg_opens_once() -> None:
     driven = running()
     assert driven(ev.LegOpened(1)) == []
     assert driven(ev.TurnEnded()) == [EndTurn(1)]
+
+
+# ---- the invariants
+
+EMPTY_DONE = SendDone(NO_WORDS, Usage())
+
+
+def test_a_turn_without_audio_needs_no_leg() -> None:
+    assert Driven()(ev.ModelNamed(""), *turn()) == [EMPTY_DONE]
+
+
+def test_a_turn_that_waits_can_be_dropped_without_the_leg() -> None:
+    driven = flushing()
+    driven(*turn(audio("next")))
+    assert CloseLeg(1) not in driven(ev.TurnCancelled(2))

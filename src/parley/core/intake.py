@@ -1,0 +1,237 @@
+"""What the client sends: turns and their audio, counted, bounded and acknowledged."""
+
+from collections.abc import Collection
+
+from parley.core import events as ev
+from parley.core.content import SAMPLE_RATE, Audio
+from parley.core.effects import Effect, PauseInput, ResumeInput, SendAudio
+from parley.core.errors import ParleyError
+from parley.core.feed import STALL_LAG_SAMPLES
+from parley.core.leg import LegState
+from parley.core.limits import SessionLimits
+from parley.core.notices import InputAcked, InputCleared, TurnCancelled
+from parley.core.outlet import Outlet
+from parley.core.supply import Supply
+from parley.core.turns import Turn, TurnQueue
+
+_RESUME_MARGIN_SAMPLES = SAMPLE_RATE
+_ACK_SAMPLES = SAMPLE_RATE
+"""Audio after which the client is told that its input is safe."""
+
+
+class Intake:
+    """Takes the input of one client. Effects are appended to `out`; a ParleyError that is raised ends the session.
+
+    `generation` is the connection that is listened to, 0 for none. `inputs` counts messages since the client opted in,
+    `cursor` samples since the session began.
+    """
+
+    __slots__ = (
+        "_acked_cursor",
+        "_errors",
+        "_is_paused",
+        "_limits",
+        "_model_named",
+        "_models",
+        "_out",
+        "_outlet",
+        "_supply",
+        "_turns",
+        "cursor",
+        "generation",
+        "inputs",
+    )
+
+    def __init__(
+        self,
+        limits: SessionLimits,
+        models: Collection[str],
+        turns: TurnQueue,
+        supply: Supply,
+        outlet: Outlet,
+        out: list[Effect],
+    ) -> None:
+        self._limits = limits
+        self._models = models
+        self._turns = turns
+        self._supply = supply
+        self._outlet = outlet
+        self._out = out
+        self._model_named = False
+        self._is_paused = False
+        self._errors = 0
+        self._acked_cursor = 0
+        self.generation = 1
+        self.inputs = 0
+        self.cursor = 0
+
+    def listen(self, generation: int) -> None:
+        """From here on this connection is listened to; none of them has been told to pause."""
+        self.generation = generation
+        self._is_paused = False
+
+    def begin_count(self) -> None:
+        """The client opted in: its messages count from here."""
+        self.inputs = 0
+        self._acked_cursor = self.cursor
+
+    def acknowledge(self) -> None:
+        """Tell the client what is safe, if it has opted in."""
+        self._acked_cursor = self.cursor
+        if self._outlet.is_numbered:
+            self._outlet.state(InputAcked(self.inputs, self.cursor))
+
+    # ---- audio
+
+    def take_audio(self, audio: Audio, generation: int, now: float) -> bool:
+        """See `Session.take_audio`."""
+        supply, turns = self._supply, self._turns
+        leg = supply.leg
+        if leg is None or leg.state is not LegState.RUNNING or generation != self.generation:
+            return False
+        turn, feed = leg.turn, supply.feed
+        assert turn is not None
+        journal = turn.journal
+        # The turn's input is open, nothing waits before this piece, and the model keeps up.
+        if turn.closed or turn.fed != journal.end or leg.fed != turn.fed or supply.successor is not None:
+            return False
+        if leg.blocked or leg.fed - leg.consumed >= feed.window_samples:
+            return False
+        if turn.fed - journal.start > feed.kept_samples_max or turns.kept_bytes > feed.kept_bytes_max:
+            return False
+        if self.cursor + audio.samples - self._acked_cursor >= _ACK_SAMPLES:
+            if self._outlet.is_numbered:
+                return False
+            self._acked_cursor = self.cursor
+        turns.keep(turn, audio)
+        leg.sent(audio.samples, STALL_LAG_SAMPLES, now)
+        self.cursor += audio.samples
+        self.inputs += 1
+        return True
+
+    def audio_received(self, event: ev.AudioReceived, now: float) -> None:
+        """A piece of audio came."""
+        audio = event.audio
+        if self.take_audio(audio, self.generation, now):
+            assert self._supply.leg is not None
+            self._out.append(SendAudio(self._supply.leg.id, audio))
+            self.inputs -= not event.counts
+            return
+        turn = self._turns.open or self._add_turn(started=False)
+        self.cursor += audio.samples
+        self.inputs += event.counts
+        if not turn.given_up:
+            self._turns.hold(turn, audio)
+            self._supply.pump(now)
+        if event.counts and self.cursor - self._acked_cursor >= _ACK_SAMPLES:
+            self.acknowledge()
+
+    # ---- turns
+
+    def _add_turn(self, *, started: bool) -> Turn:
+        if len(self._turns) >= self._limits.held_turns_max:
+            raise ParleyError("too-many-turns", f"{len(self._turns)} turns are waiting.")
+        return self._turns.add(self.cursor, started=started)
+
+    def turn_started(self, _event: ev.TurnStarted, now: float) -> None:
+        """A transcript was asked for."""
+        self.inputs += 1
+        if not self._model_named:
+            self._reject(ParleyError("model-not-set"))
+            return
+        failed = self._turns.open
+        if failed is not None and failed.given_up:
+            # Whether its end will come or not: this is the next turn.
+            failed.closed = True
+            self._supply.pump(now)
+        # With a started turn still open this is a second start: vLLM ignores it, and so do we.
+        if not self._turns.start() and self._turns.open is None:
+            self._add_turn(started=True)
+        self._supply.pump(now)
+        self.acknowledge()
+
+    def turn_ended(self, _event: ev.TurnEnded, now: float) -> None:
+        """The open turn's audio is complete."""
+        self.inputs += 1
+        turn = self._turns.open
+        # Without one, vLLM would let this end the next turn before its first word.
+        if turn is not None:
+            turn.closed = True
+            self._supply.pump(now)
+        self.acknowledge()
+
+    def cleared(self, _event: ev.InputCleared, now: float) -> None:
+        """The open turn's audio is void."""
+        self.inputs += 1
+        turn = self._turns.open
+        if turn is not None and turn.has_work:
+            self._supply.release(turn)
+            self._turns.remove(turn)
+            self._turns.add(self.cursor, started=turn.started)
+            self._outlet.answer(InputCleared(turn.item))
+            self._supply.pump(now)
+        self.acknowledge()
+
+    def cancelled(self, event: ev.TurnCancelled, now: float) -> None:
+        """A turn is given up."""
+        self.inputs += 1
+        turn = self._turns.find(event.item)
+        if turn is None or turn.given_up:
+            self._reject(ParleyError("invalid-event", "No turn of this id is waiting or at work."))
+            return
+        self._supply.release(turn)
+        if turn.closed:
+            self._turns.remove(turn)
+        else:
+            # What is still to come of it, up to its end, is not the beginning of another.
+            self._turns.give_up(turn)
+        self._outlet.answer(TurnCancelled(turn.item))
+        self._supply.pump(now)
+        self.acknowledge()
+
+    # ---- the rest
+
+    def model_named(self, event: ev.ModelNamed, _now: float) -> None:
+        """The client named the model."""
+        self.inputs += 1
+        if event.name and event.name not in self._models:
+            self._reject(ParleyError("model-not-found"))
+            return
+        self._model_named = True
+        self.acknowledge()
+
+    def rejected(self, event: ev.InputRejected, _now: float) -> None:
+        """The client sent something invalid."""
+        self.inputs += 1
+        self._reject(event.error)
+
+    def output_acked(self, event: ev.OutputAcked, _now: float) -> None:
+        """The client has what it was sent, up to a number."""
+        if not self._outlet.acknowledge(event.seq):
+            self._reject(ParleyError("invalid-event", "So much was never sent: `seq` is the number of an event."))
+
+    def _reject(self, error: ParleyError) -> None:
+        self._errors += 1
+        if self._errors > self._limits.client_errors_max:
+            raise ParleyError("too-many-errors", f"The last was {error.code}.")
+        self._outlet.error(error)
+        self.acknowledge()
+
+    def bound(self) -> None:
+        """Stop or resume reading from the client, by what is held."""
+        held, limits = self._turns.held_samples, self._limits
+        head = self._turns.head
+        needs_start = head is not None and not head.started
+        if held > limits.held_samples_max or self._turns.held_bytes > limits.held_bytes_max:
+            if needs_start:
+                # Nothing would ever free it: the start that it waits for could not be read.
+                raise ParleyError("input-overflow", f"It may hold {limits.held_audio_max_s:g} s.")
+            if not self._is_paused and self.generation:
+                self._is_paused = True
+                self._out.append(PauseInput())
+        elif self._is_paused and (
+            # Nor would a start that is not read ever come: then there is no margin to wait for.
+            needs_start or held <= max(0, limits.held_samples_max - _RESUME_MARGIN_SAMPLES)
+        ):
+            self._is_paused = False
+            self._out.append(ResumeInput())

@@ -1,0 +1,75 @@
+"""Numbered output that the client has not acknowledged, kept so that it can be sent again."""
+
+from collections import deque
+
+from parley.core.effects import SendDelta, SendDone, SendError, SendNotice
+from parley.core.notices import TextRevised
+
+type Output = SendDelta | SendDone | SendError | SendNotice
+
+_OUTPUT_OVERHEAD_BYTES = 256
+"""What an output costs beside its text: the effect, its content's object and a slot in the queue (measured)."""
+
+
+def cost_bytes(output: Output) -> int:
+    """The memory that a kept output takes."""
+    match output:
+        case SendDelta(text) | SendDone(text) | SendNotice(TextRevised(text=text)):
+            return len(text.literal) + _OUTPUT_OVERHEAD_BYTES
+        case _:
+            return 2 * _OUTPUT_OVERHEAD_BYTES
+
+
+class Ledger:
+    """Outputs from `acknowledged` + 1 to `last`, in the order of their numbers; bounded in bytes."""
+
+    __slots__ = ("_bytes_max", "_outputs", "acknowledged", "bytes", "last")
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._outputs: deque[Output] = deque()
+        self.bytes = 0
+        self.last = 0
+        self.acknowledged = 0
+
+    def next(self) -> int:
+        """The number of the output that is entered next."""
+        return self.last + 1
+
+    def enter(self, output: Output) -> None:
+        """Keep an output, which carries the next number. At the bound the oldest one goes."""
+        assert output.seq == self.last + 1, "numbers have no gaps"
+        self.last += 1
+        self._outputs.append(output)
+        self.bytes += cost_bytes(output)
+        while self.bytes > self._bytes_max:
+            self._drop()
+
+    def acknowledge(self, seq: int) -> None:
+        """The client has everything up to here."""
+        while self.acknowledged < seq and self._outputs:
+            self._drop()
+
+    def reaches(self, seq: int) -> bool:
+        """Whether everything after this number can be sent again."""
+        return self.acknowledged <= seq <= self.last
+
+    def after(self, seq: int) -> list[Output]:
+        """Everything after a number that `reaches` allows."""
+        return list(self._outputs)[seq - self.acknowledged :]
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._outputs.clear()
+        self.bytes = 0
+        self.acknowledged = self.last
+
+    def _drop(self) -> None:
+        self.bytes -= cost_bytes(self._outputs.popleft())
+        self.acknowledged += 1
+
+    def check(self) -> None:
+        """Assert that numbers and totals are what is held."""
+        assert [output.seq for output in self._outputs] == list(range(self.acknowledged + 1, self.last + 1))
+        assert self.bytes == sum(map(cost_bytes, self._outputs))
+        assert self.bytes <= self._bytes_max, "the ledger is bounded"

@@ -1,0 +1,94 @@
+"""What was said of a turn so far, and where: the text that another leg has to go on from."""
+
+from collections import deque
+from collections.abc import Iterable
+
+from parley.core.content import Text
+
+_ENTRY_OVERHEAD_BYTES = 200
+"""What a piece of text costs beside its characters: the object, its bytes, a pair and an integer (measured)."""
+
+
+class Transcript:
+    """Text by its position, in samples since the turn began: words up to there have been said.
+
+    *Settled* text is before the turn's replay point: no leg will say it again. *Recent* text is after it. Settled text
+    is bounded: beyond `bytes_max` the oldest goes, and `from_position` says where what is left begins.
+    """
+
+    __slots__ = (
+        "_bytes_max",
+        "_dropped",
+        "_recent",
+        "_settled",
+        "bytes",
+        "from_position",
+        "last_position",
+        "settled_characters",
+    )
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._settled: deque[tuple[int, Text]] = deque()
+        self._dropped = 0
+        self._recent: deque[tuple[int, Text]] = deque()
+        self.bytes = 0
+        self.last_position = 0
+        self.from_position = 0
+        self.settled_characters = 0
+
+    @property
+    def settled(self) -> int:
+        """How many runs of text have been settled: a mark to come back to with `final`."""
+        return self._dropped + len(self._settled)
+
+    @property
+    def recent(self) -> list[tuple[int, Text]]:
+        """The recent text by position, oldest first."""
+        return list(self._recent)
+
+    def add(self, position: int, text: Text) -> None:
+        """Text was said."""
+        self._recent.append((position, text))
+        self.last_position = position
+        self.bytes += len(text.literal) + _ENTRY_OVERHEAD_BYTES
+
+    def settle(self, position: int) -> None:
+        """No leg will say again what was said by this position."""
+        recent = self._recent
+        if not recent or recent[0][0] > position:
+            return
+        run: list[Text] = []
+        end = 0
+        while recent and recent[0][0] <= position:
+            end, text = recent.popleft()
+            run.append(text)
+            self.bytes -= len(text.literal) + _ENTRY_OVERHEAD_BYTES
+        joined = Text.joined(run)
+        self.settled_characters += len(joined.decode())
+        self._settled.append((end, joined))
+        self.bytes += len(joined.literal) + _ENTRY_OVERHEAD_BYTES
+        while self.bytes > self._bytes_max and self._settled:
+            self.from_position, text = self._settled.popleft()
+            self._dropped += 1
+            self.bytes -= len(text.literal) + _ENTRY_OVERHEAD_BYTES
+
+    def replace_recent(self, entries: Iterable[tuple[int, Text]]) -> None:
+        """Another leg said the recent text again, perhaps in other words."""
+        self.bytes -= sum(len(text.literal) + _ENTRY_OVERHEAD_BYTES for _, text in self._recent)
+        self._recent = deque(entries)
+        self.bytes += sum(len(text.literal) + _ENTRY_OVERHEAD_BYTES for _, text in self._recent)
+        self.last_position = max((position for position, _ in self._recent), default=self.last_position)
+
+    def final(self, mark: int, rest: Text) -> Text:
+        """The text settled up to a mark, and the rest."""
+        count = max(0, mark - self._dropped)
+        settled = [text for _, text in self._settled]
+        return Text.joined([*settled[:count], rest])
+
+    def check(self) -> None:
+        """Assert that the totals are what is held."""
+        entries = [*self._settled, *self._recent]
+        assert self.bytes == sum(len(text.literal) + _ENTRY_OVERHEAD_BYTES for _, text in entries)
+        positions = [position for position, _ in self._recent]
+        assert positions == sorted(positions), "text is in order"

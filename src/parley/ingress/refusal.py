@@ -1,0 +1,29 @@
+"""An error of the table as the body and the headers of an HTTP answer."""
+
+import msgspec
+
+from parley.core.errors import ParleyError
+
+
+def error_body(error: ParleyError) -> bytes:
+    """The JSON body of an HTTP error: readable by a person, and the table's data for a program."""
+    spec = error.spec
+    body: dict[str, object] = {
+        "error": {
+            "code": spec.code,
+            "message": error.message,
+            "fault": spec.fault,
+            "retry": spec.retry,
+            "retry_after_s": error.retry_after_s,
+            "type": spec.openai_type,
+        }
+    }
+    return msgspec.json.encode(body)
+
+
+def error_headers(error: ParleyError) -> dict[str, str]:
+    """The HTTP headers that go with an error."""
+    headers = {"Content-Type": "application/json", "x-amzn-errortype": error.spec.aws_exception}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    return headers

@@ -1,0 +1,130 @@
+"""Which session a connection is for: decided by its first message, and until then by nobody."""
+
+import logging
+from dataclasses import dataclass
+from typing import Protocol
+
+from parley.core import events as ev
+from parley.core.content import Audio
+from parley.core.errors import ParleyError
+from parley.core.events import ClientEvent
+from parley.ingress.attachment import Attachment, SessionHost, SessionName, SessionPort
+
+_log = logging.getLogger("parley.ingress")
+
+_NO_MESSAGE = (ev.ClientBlocked, ev.ClientUnblocked, ev.ClientClosed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """How a client came: who it is, which kinds of frame and of delta it takes, and whether it comes for a session that
+    exists. Then none is begun before its first message says so."""
+
+    principal: str = ""
+    takes_binary: bool = False
+    forward_empty_deltas: bool | None = None
+    comes_back: bool = False
+
+
+class Entrant(Attachment, Protocol):
+    """A connection that has no session yet."""
+
+    def enter(self, port: SessionPort) -> None:
+        """The connection is for this session; `start` of its port has not been called if it was not begun before."""
+
+    def refuse(self, error: ParleyError) -> None:
+        """There is no session for the connection."""
+
+
+class Threshold:
+    """The port of a connection whose first message has not come. It passes that one on to where it belongs.
+
+    A client that does not say that it comes back gets its session at once, so that the leg is there when its audio is.
+    If it then resumes another one, the session just begun is dropped: nothing happened in it.
+
+    Raises ParleyError, when made, as `SessionHost.open` does.
+    """
+
+    def __init__(self, host: SessionHost, entrant: Entrant, arrival: Arrival) -> None:
+        self._host = host
+        self._entrant = entrant
+        self._arrival = arrival
+        self._number = host.next_arrival()
+        self._begun = None if arrival.comes_back else self._open()
+        self._port = self._begun
+        self._is_open = True
+        self._is_blocked = False
+        self._name = host.new_name() if self._begun is None else self._begun.name
+
+    @property
+    def name(self) -> SessionName:
+        """What the client is told, before it is known which session it will have."""
+        return self._name
+
+    def _open(self, name: SessionName | None = None) -> SessionPort:
+        arrival = self._arrival
+        return self._host.open(
+            self._entrant,
+            principal=arrival.principal,
+            name=name,
+            arrival=self._number,
+            forward_empty_deltas=arrival.forward_empty_deltas,
+        )
+
+    def start(self) -> None:
+        """Begin the work of a session that was begun at once."""
+        if self._begun is not None:
+            self._begun.start()
+
+    def receive(self, event: ClientEvent) -> None:
+        """An event. What is no message decides nothing."""
+        if not isinstance(event, _NO_MESSAGE):
+            if self._is_open:
+                self._stay()
+        elif not isinstance(event, ev.ClientClosed):
+            self._is_blocked = isinstance(event, ev.ClientBlocked)
+        if self._port is not None:
+            self._port.receive(event)
+
+    def receive_audio(self, audio: Audio) -> None:
+        """The same for audio."""
+        self.receive(ev.AudioReceived(audio))
+
+    def abandon(self) -> None:
+        """Drop what was begun."""
+        if self._begun is not None:
+            self._begun.abandon()
+            self._begun = self._port = None
+
+    def claim(self, token: str, seq: int) -> None:
+        """The client came for the session of this token; it has every event up to `seq`."""
+        self._is_open = False
+        self.abandon()
+        try:
+            principal = self._arrival.principal
+            port = self._host.resume(self._entrant, token, seq, principal, arrival=self._number)
+        except ParleyError as error:
+            _log.info("refused to resume a session: %s", error.code)
+            self._entrant.refuse(error)
+            return
+        self._enter(port)
+
+    def _stay(self) -> None:
+        """The client did not come for another session: this one is its own."""
+        self._is_open = False
+        if self._begun is not None:
+            self._entrant.enter(self._begun)
+            return
+        try:
+            port = self._port = self._open(self._name)
+        except ParleyError as error:
+            _log.info("refused a session: %s", error.code)
+            self._entrant.refuse(error)
+            return
+        self._enter(port)
+
+    def _enter(self, port: SessionPort) -> None:
+        self._entrant.enter(port)
+        port.start()
+        if self._is_blocked:
+            port.receive(ev.ClientBlocked())

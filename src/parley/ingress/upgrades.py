@@ -1,0 +1,105 @@
+"""WebSocket upgrade requests: which route, whose they are, and whether a session may begin."""
+
+import asyncio
+import binascii
+import contextlib
+import hashlib
+import logging
+from collections.abc import Mapping
+from urllib.parse import parse_qs
+
+from picows import WSListener, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
+
+from parley.core.errors import ParleyError
+from parley.ingress.attachment import SessionHost
+from parley.ingress.refusal import error_body, error_headers
+from parley.ingress.threshold import Arrival
+from parley.ingress.websocket import OpenConnections, SocketLimits, WebSocketAttachment
+from parley.wire.dialect import VllmDialect
+
+_log = logging.getLogger("parley.ingress")
+
+REALTIME_PATH = "/v1/realtime"
+SAGEMAKER_PATH = "/invocations-bidirectional-stream"
+_KEY_BYTES = 16
+
+
+class Upgrades:
+    """Answers WebSocket upgrade requests: which route, and whether a session may begin."""
+
+    def __init__(self, host: SessionHost, limits: SocketLimits) -> None:
+        self._host = host
+        self._limits = limits
+        self._open = OpenConnections()
+
+    async def close(self) -> None:
+        """Wait until the connections, whose sessions have ended, are closed by their peers; cut those that are not.
+        Those that never had a session are told first."""
+        for connection in list(self._open.waiting):
+            connection.refuse(ParleyError("shutting-down"))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.close_timeout_s):
+                await self._open.empty.wait()
+        for connection in self._open.all():
+            connection.cut()
+        # One turn of the loop, in which the transports report that they are gone.
+        await asyncio.sleep(0)
+
+    def __call__(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
+        """The connection's listener, or an HTTP error that says why there is none."""
+        path, _, query = request.path.decode("latin-1").partition("?")
+        try:
+            if path not in (REALTIME_PATH, SAGEMAKER_PATH):
+                raise ParleyError("not-found", f"WebSockets are served at {REALTIME_PATH} and {SAGEMAKER_PATH}.")
+            _check_handshake(request.headers)
+            comes_back = bool(self._host.resume_window_s and _flag(query, "resume"))
+            if comes_back:
+                self._check_waiting()
+            else:
+                self._host.check()
+        except ParleyError as error:
+            _log.info("refused a session: %s", error.code)
+            return _refusal(error)
+        arrival = Arrival(
+            principal=_principal(request.headers),
+            takes_binary=path == SAGEMAKER_PATH,
+            forward_empty_deltas=_flag(query, "empty_deltas"),
+            comes_back=comes_back,
+        )
+        return WebSocketAttachment(self._host, VllmDialect(), self._limits, arrival, self._open)
+
+    def _check_waiting(self) -> None:
+        if len(self._open.waiting) >= self._limits.waiting_max:
+            retry_after_s = self._limits.waiting_timeout_s
+            detail = f"{self._limits.waiting_max} connections wait to resume; retry after {retry_after_s:g} s."
+            raise ParleyError("at-capacity", detail, retry_after_s=retry_after_s)
+
+
+def _check_handshake(headers: Mapping[str, str]) -> None:
+    """What RFC 6455 section 4.2.1 asks of an upgrade; picows would refuse it as well, in its own words."""
+    if headers.get("Connection", "").lower() != "upgrade":
+        raise ParleyError("bad-request", "The Connection header does not say `Upgrade`.")
+    if headers.get("Sec-WebSocket-Version") != "13":
+        raise ParleyError("bad-request", "Sec-WebSocket-Version is to be 13.")
+    try:
+        is_key = len(binascii.a2b_base64(headers.get("Sec-WebSocket-Key", ""), strict_mode=True)) == _KEY_BYTES
+    except ValueError:
+        is_key = False
+    if not is_key:
+        raise ParleyError("bad-request", f"Sec-WebSocket-Key is to be base64 of {_KEY_BYTES} bytes.")
+
+
+def _principal(headers: Mapping[str, str]) -> str:
+    """Who the client is, as far as its credentials tell: not they themselves, for this is kept; empty without any."""
+    credentials = headers.get("Authorization")
+    return hashlib.sha256(credentials.encode("utf-8", "surrogateescape")).hexdigest() if credentials else ""
+
+
+def _flag(query: str, name: str) -> bool | None:
+    values = parse_qs(query, max_num_fields=64).get(name) if query else None
+    return None if not values else values[-1].lower() in ("1", "true", "yes")
+
+
+def _refusal(error: ParleyError) -> WSUpgradeResponseWithListener:
+    response = WSUpgradeResponse.create_error_response(error.spec.http_status, error_body(error), error_headers(error))
+    return WSUpgradeResponseWithListener(response, None)

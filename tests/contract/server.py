@@ -1,0 +1,43 @@
+"""A whole server whose host is in reach, for connections that need no socket."""
+
+import asyncio
+from typing import Protocol
+
+from parley.server.app import Gateway
+from parley.server.host import Host
+from tests.support.gateway import RunningGateway, Values
+
+
+class Breakable(Protocol):
+    """A connection that ends with the server."""
+
+    def abort(self) -> None: ...
+
+
+class ContractServer(RunningGateway):
+    """See `RunningGateway`; `host` is what its listeners ask, and `wires` are those that no listener knows."""
+
+    def __init__(self, url: str, server: Values, upstream: Values, session: Values) -> None:
+        super().__init__(url, server, upstream, session)
+        self.wires: list[Breakable] = []
+        self._host: Host | None = None
+
+    @property
+    def host(self) -> Host:
+        assert self._host is not None, "it has been started"
+        return self._host
+
+    async def close(self) -> None:
+        for wire in self.wires:
+            wire.abort()
+        await super().close()
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            gateway = Gateway(self.settings, tasks, self._announce)
+            # The composition root has no other use for handing it out.
+            self._host = gateway._host
+            self.port = await gateway.start()
+            self._listening.set()
+            await self._stopping.wait()
+            await gateway.stop(self.hurry)
