@@ -89,9 +89,12 @@ def test_at_the_bound_the_oldest_go() -> None:
     assert (ledger.bytes, ledger.reaches(1), ledger.after(2)) == (786, False, [delta(3), delta(4), delta(5)])
 
 
-def test_an_output_over_the_bound_by_itself_is_not_kept() -> None:
+def test_an_output_over_the_bound_by_itself_is_kept_until_the_next() -> None:
     ledger = ledger_of(1, bytes_max=100)
-    assert (ledger.last, ledger.bytes, ledger.reaches(0), ledger.reaches(1)) == (1, 0, False, True)
+    assert ledger.after(0) == [delta(1)]
+    ledger.enter(delta(2))
+    assert not ledger.reaches(0)
+    assert ledger.after(1) == [delta(2)]
 
 
 def test_clearing_drops_everything_and_keeps_the_count() -> None:

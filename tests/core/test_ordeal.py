@@ -47,7 +47,7 @@ def run(
     return ordeal
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.sampled_from([1.0, 3.0]), st.booleans(), speeches, fates, schedules, st.booleans())
 def test_the_client_hears_what_one_model_would_have_said_whoever_is_lost(
     pace_window_s: float, rotates: bool, talks: list[Speech], fate: Fate, schedule: list[int], opts_in: bool
@@ -73,7 +73,7 @@ def test_the_client_hears_what_one_model_would_have_said_whoever_is_lost(
     assert Recovering("upstream-mute") not in notices, "no model was mute"
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(st.sampled_from([2.5, 4.0, 6.0]), st.booleans(), speeches, fates, schedules, st.booleans())
 def test_no_word_comes_twice_and_none_is_missing_unsaid_where_the_journal_is_short(
     journal_max_s: float, rotates: bool, talks: list[Speech], fate: Fate, schedule: list[int], opts_in: bool
@@ -101,7 +101,7 @@ def test_no_word_comes_twice_and_none_is_missing_unsaid_where_the_journal_is_sho
         begin += len(frames) * FRAME
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(speeches, fates, schedules, st.booleans(), st.booleans())
 def test_the_short_ways_make_no_difference_whoever_is_lost(
     talks: list[Speech], fate: Fate, schedule: list[int], opts_in: bool, forwards_empty: bool
@@ -112,7 +112,7 @@ def test_the_short_ways_make_no_difference_whoever_is_lost(
     assert list(map(repr, short.effects)) == list(map(repr, long.effects))
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.booleans(), speeches, fates, schedules)
 def test_deltas_are_a_clock_whoever_is_lost(
     rotates: bool, talks: list[Speech], fate: Fate, schedule: list[int]
@@ -145,7 +145,7 @@ def test_a_model_that_goes_mute_costs_no_word(
     assert numbers(turn.text) == expected(ordeal.frames[0])
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(speeches, fates, schedules, st.booleans())
 def test_what_is_kept_is_bounded_whoever_is_lost(
     talks: list[Speech], fate: Fate, schedule: list[int], opts_in: bool

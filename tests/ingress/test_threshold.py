@@ -72,6 +72,19 @@ async def test_whose_token_it_is_is_told_by_a_hash_of_the_credentials() -> None:
         assert principal == hashlib.sha256(b"Bearer abc").hexdigest()
 
 
+async def test_whoever_signs_each_request_anew_is_known_by_their_access_key() -> None:
+    principals = []
+    for signature in ("0a", "0b"):
+        async with listening() as listener:
+            header = f"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261122/eu/x/aws4_request, Signature={signature}"
+            socket = await waiting(listener, Authorization=header)
+            socket.send(CLAIM)
+            await resumed(listener)
+            ((_, _, principal),) = listener.host.claims
+            principals.append(principal)
+    assert principals == [hashlib.sha256(b"AKIDEXAMPLE").hexdigest()] * 2
+
+
 async def test_a_session_begins_for_whoever_its_connection_belongs_to() -> None:
     async with listening() as listener:
         await waiting(listener, "/v1/realtime", Authorization="Bearer abc")

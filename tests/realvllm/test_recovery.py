@@ -16,7 +16,6 @@ from .talk import Result, ready_session
 PATIENCE_S = START_TIMEOUT_S - 60
 """For anything that has to wait for another vLLM."""
 PATIENT = {
-    "PARLEY_SESSION_JOURNAL_MAX_S": "0.5",
     "PARLEY_SESSION_RECOVERY_TIMEOUT_S": str(PATIENCE_S),
     "PARLEY_UPSTREAM_CONNECT_TIMEOUT_S": "30",
     # The first answers of a vLLM that has just started may take long on a busy machine.

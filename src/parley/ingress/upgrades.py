@@ -5,6 +5,7 @@ import binascii
 import contextlib
 import hashlib
 import logging
+import re
 from collections.abc import Mapping
 from urllib.parse import parse_qs
 
@@ -21,6 +22,8 @@ _log = logging.getLogger("parley.ingress")
 
 REALTIME_PATH = "/v1/realtime"
 SAGEMAKER_PATH = "/invocations-bidirectional-stream"
+_SIGNER = re.compile(r"AWS4-HMAC-SHA256 .*?Credential=([^/,\s]+)/")
+"""The access key of Signature Version 4, without the scope and the signature that change."""
 _KEY_BYTES = 16
 
 
@@ -92,7 +95,11 @@ def _check_handshake(headers: Mapping[str, str]) -> None:
 def _principal(headers: Mapping[str, str]) -> str:
     """Who the client is, as far as its credentials tell: not they themselves, for this is kept; empty without any."""
     credentials = headers.get("Authorization")
-    return hashlib.sha256(credentials.encode("utf-8", "surrogateescape")).hexdigest() if credentials else ""
+    if not credentials:
+        return ""
+    # A signature differs with each request; whose it is does not.
+    signer = _SIGNER.match(credentials)
+    return hashlib.sha256((signer[1] if signer else credentials).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _flag(query: str, name: str) -> bool | None:

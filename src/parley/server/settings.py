@@ -126,7 +126,9 @@ class SessionSettings:
         262_144, "Results kept until the client acknowledges them; at the bound the oldest go.", unit="bytes"
     )
     journal_max_s: Seconds = setting(
-        60.0, "Audio of a turn kept to be sent to another model server; at the bound the oldest goes.", unit="s"
+        30.0,
+        "Audio of a turn kept for another model server; the oldest goes first. Best 5 s over pace_window_s.",
+        unit="s",
     )
     turn_text_max_bytes: ByteCount = setting(
         1_048_576, "Text of one turn; at the bound the oldest leaves the final.", unit="bytes"

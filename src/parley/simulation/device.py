@@ -70,7 +70,7 @@ class PlainDevice:
 
     def connection_lost(self, _end: End, code: int | None) -> None:
         """See `link.Peer`."""
-        self._finish(self.told.errors[-1] if self.told.errors else f"lost ({code})")
+        self._finish(self.told.errors[-1] if self.told.errors else f"lost ({code or 'no close frame'})")
 
     def writing_blocked(self, _end: End, is_blocked: bool) -> None:
         """See `link.Peer`: the server does not read; the user waits."""
