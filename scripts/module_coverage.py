@@ -1,5 +1,7 @@
 """Holds each module of the pure rooms to full branch coverage by its own tests: `scripts/module_coverage.py [ROOM...]`.
 
+`--ignores` prints the options that keep pytest from running the same tests once more.
+
 A module `src/parley/ROOM/NAME.py` must be covered by `tests/ROOM/test_NAME.py`, or by it and `test_NAME_*.py` where one
 file would be too long. What other tests run on the way does not count: a module that only its users test is not tested.
 """
@@ -91,8 +93,18 @@ def _ranges(lines: Sequence[int]) -> str:
     return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
 
 
+def print_ignores() -> int:
+    """Print pytest's options that leave out what was run here already."""
+    for room in ROOMS:
+        for tests in own_tests(room).values():
+            print(*(f"--ignore={test.relative_to(ROOT)}" for test in tests), sep="\n")
+    return 0
+
+
 def main(rooms: Sequence[str]) -> int:
     """Check the rooms; 0 when every module of theirs is covered by its own tests."""
+    if list(rooms) == ["--ignores"]:
+        return print_ignores()
     unknown = set(rooms) - set(ROOMS)
     if unknown:
         print(f"no such room: {', '.join(sorted(unknown))}; there are {', '.join(ROOMS)}")

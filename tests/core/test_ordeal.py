@@ -101,7 +101,7 @@ def test_no_word_comes_twice_and_none_is_missing_unsaid_where_the_journal_is_sho
         begin += len(frames) * FRAME
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(speeches, fates, schedules, st.booleans(), st.booleans())
 def test_the_short_ways_make_no_difference_whoever_is_lost(
     talks: list[Speech], fate: Fate, schedule: list[int], opts_in: bool, forwards_empty: bool

@@ -173,7 +173,7 @@ async def test_a_model_server_that_hangs_up_is_told_at_once(start_gateway: Gatew
 
 async def test_a_model_that_is_mute_from_the_start_is_given_up(start_gateway: GatewayStarter, vllm: FakeVllm) -> None:
     vllm.runs = False
-    gateway = await start_gateway(session={"first_delta_timeout_s": 0.2})
+    gateway = await start_gateway(session={"first_delta_timeout_s": 0.2, "flush_timeout_s": 0.2})
     client = await gateway.open()
     leg = await vllm.session()
     leg.hold_model()
