@@ -414,6 +414,6 @@ int main(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "run")) return run_load(argc - 2, argv + 2);
     fprintf(stderr, "usage: load upstream [--port N] [--append-ms N] [--unit-ms N] [--text-every N]\n"
                     "       load run [--port N] [--path /v1/realtime] [--sessions N] [--append-ms N] [--unit-ms N]\n"
-                    "                [--text-every N] [--contract 0|1] [--warm-s N] [--measure-s N]\n");
+                    "                [--text-every N] [--contract 1] [--warm-s N] [--measure-s N]\n");
     return 2;
 }

@@ -84,7 +84,7 @@ def measure(
     """Runs the load generator once against a started server; `cpu` is the server's core."""
     before = _count(upstream)
     command = [str(LOAD), "run", "--port", str(contestant.port), "--path", contestant.path]
-    command += ["--sessions", str(sessions), *pace.arguments(), "--contract", str(int(contestant.opts_in))]
+    command += ["--sessions", str(sessions), *pace.arguments(), *(("--contract", "1") if contestant.opts_in else ())]
     command += ["--warm-s", str(duration.warm_s), "--measure-s", str(duration.measure_s)]
     started = ended = _Usage.of(server, cpu)
     result = ""

@@ -529,3 +529,23 @@ def test_text_that_is_still_compared_is_not_settled_when_the_journal_is_full() -
     for number in range(1, 8):
         driven(ev.AudioReceived(pcm(SECOND, number * SECOND)), *deltas(11, 2))
     assert [effect.text.decode() for effect in driven(says(" b c", 2)) if isinstance(effect, SendDelta)] == [" c"]
+
+
+def test_a_server_whose_deltas_never_cover_the_audio_is_believed_the_second_time() -> None:
+    driven = running(first=pcm(SECOND))
+    driven(ev.TurnEnded(), *deltas(8), says(" a"), transcribed(" a"), ev.LegOpened(2))
+    ended = driven(*deltas(8, 2), says(" a", 2), transcribed(" a", 2))
+    assert [effect.text.decode() for effect in ended if isinstance(effect, SendDone)] == [" a"]
+
+
+def test_after_that_its_ends_are_believed_at_once() -> None:
+    driven = running(first=pcm(SECOND))
+    driven(ev.TurnEnded(), *deltas(9), transcribed(""), ev.LegOpened(2), *deltas(9, 2), transcribed("", 2))
+    driven(ev.TurnStarted(), ev.AudioReceived(pcm(SECOND, SECOND)), ev.TurnEnded())
+    assert any(isinstance(effect, SendDone) for effect in driven(*deltas(9, 2), transcribed("", 2)))
+
+
+def test_ends_that_fall_short_by_different_shares_are_not_believed() -> None:
+    driven = running(first=pcm(SECOND))
+    driven(ev.TurnEnded(), *deltas(9), transcribed(""), ev.LegOpened(2))
+    assert CloseLeg(2) in driven(*deltas(5, 2), transcribed("", 2))

@@ -40,7 +40,10 @@ class Outlet:
             self._outbox.hold_delta(text, item if self.is_numbered else 0)
             self._bound()
         elif self.is_numbered:
-            self._number(SendDelta(text, item=item))
+            # The one that outnumbers all others is not made twice.
+            numbered = SendDelta(text, self._ledger.last + 1, item)
+            self._ledger.enter(numbered)
+            self._out.append(numbered)
         else:
             self._out.append(SendDelta(text))
 

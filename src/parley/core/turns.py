@@ -18,6 +18,7 @@ class Turn:
     `begin` is where it begins on the session's cursor; all other positions are samples since then. `fed` is how far its
     audio has ever been sent to a model, `replay_point` where another leg would begin, `top` how far the client's clock
     of deltas has come, `furthest` how far a model got, and `failures` how often legs failed without getting further.
+    `short_share` is the share of its audio that the deltas of the last leg covered which ended it before its end.
     """
 
     __slots__ = (
@@ -30,6 +31,7 @@ class Turn:
         "item",
         "journal",
         "replay_point",
+        "short_share",
         "started",
         "top",
         "transcript",
@@ -47,6 +49,7 @@ class Turn:
         self.replay_point = 0
         self.furthest = 0
         self.failures = 0
+        self.short_share = 0.0
         self.top = 0
 
     @property
