@@ -419,3 +419,11 @@ def test_a_successor_that_keeps_up_with_a_full_journal_stays() -> None:
     for number in range(1, 6):
         effects += driven(ev.AudioReceived(pcm(SECOND, number * SECOND)), *deltas(11), *deltas(9, 2))
     assert CloseLeg(2) not in effects
+
+
+@pytest.mark.parametrize("loss", [fails(2), transcribed("", 2)], ids=["it fails", "it ends the turn unasked"])
+def test_an_old_leg_that_waited_for_its_successor_is_fed_again_when_that_is_lost(loss: ev.Event) -> None:
+    driven = due()
+    driven(*heard(*(pcm(SECOND, 3 * SECOND + number * SECOND) for number in range(4))), ev.LegOpened(2))
+    driven(*deltas(30))
+    assert sent(driven(loss), 1)

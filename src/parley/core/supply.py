@@ -157,7 +157,7 @@ class Supply:
         if successor is not None and successor.state is LegState.RUNNING:
             self.feed.advance(successor, turn, now)
         if leg.is_at_work and self.feed.is_full(turn):
-            self._make_room(leg, turn)
+            self._make_room(leg, turn, now)
 
     def _waits_for_successor(self, leg: Leg, turn: Turn) -> bool:
         """Whether a leg is not fed, because with a backlog its successor would never catch up with it."""
@@ -175,12 +175,13 @@ class Supply:
             leg.is_replaying = True
             self.recovery.began(leg.base, said)
 
-    def _make_room(self, leg: Leg, turn: Turn) -> None:
+    def _make_room(self, leg: Leg, turn: Turn, now: float) -> None:
         self.feed.make_room(turn, next_piece=leg.piece)
         successor = self.successor
         if successor is not None and successor.is_at_work:
             if successor.piece < turn.journal.first:
                 self._drop_successor()
+                self.pump(now)
         elif leg.rejoin is None:
             # What was said of audio that is gone stands as it is: nobody can say it again.
             turn.transcript.settle(turn.journal.start)
@@ -299,6 +300,8 @@ class Supply:
         """Give a leg up, and see to another if its work is not done."""
         if leg is self.successor:
             self._drop_successor()
+            # The leg at work may have waited for it.
+            self.pump(now)
             return
         self._out.append(CloseLeg(leg.id))
         self.leg = None
