@@ -101,8 +101,6 @@ class Rejoin:
         if said and first and heard[first - 1] != said[-1] and heard[first - 1].startswith(said[-1]):
             # What was said stopped within this word.
             return self._heard[spans[first - 1][0] + len(said[-1]) :]
-        if said and first < len(heard) and heard[first] == said[-1]:
-            first += 1
         return self._heard[spans[first - 1][1] if first else 0 :]
 
     def _first_new_word(self, spans: list[tuple[int, int]]) -> int:
