@@ -4,6 +4,7 @@
 """
 
 from parley.core.content import SAMPLE_RATE, Text
+from parley.core.coverage import Coverage
 from parley.core.effects import CloseLeg, Effect, EndTurn, OpenLeg
 from parley.core.errors import ParleyError
 from parley.core.feed import Feed
@@ -25,7 +26,7 @@ _FAILURES_MAX = 4
 """Legs that may fail on a turn without getting further before the turn is given up."""
 
 _BACKLOG_SAMPLES = SAMPLE_RATE
-_SAME_SHARE = 0.02
+"""Audio that waits beyond which a leg is held back until its successor has caught up."""
 
 
 class Supply:
@@ -36,7 +37,7 @@ class Supply:
     """
 
     __slots__ = (
-        "_counts_otherwise",
+        "_coverage",
         "_jitter",
         "_leg_count",
         "_limits",
@@ -76,7 +77,7 @@ class Supply:
         self._jitter = jitter
         self._leg_count = 0
         self._was_ready = False
-        self._counts_otherwise = False
+        self._coverage = Coverage()
         self._pauses = Pauses(profile, turns, out)
         self._narration = Narration(outlet, profile, forwards_empty=limits.forward_empty_deltas)
         self.feed = Feed(limits, profile, turns, out, context_s=context_s)
@@ -266,7 +267,8 @@ class Supply:
         if turn is None:
             self.lose(leg, ParleyError("upstream-protocol", "It ended a turn while none was running."), now)
             return
-        if leg.state is not LegState.FLUSHING or not self._has_said_all(leg, turn):
+        is_asked = leg.state is LegState.FLUSHING
+        if not is_asked or (self.feed.is_paced and not self._coverage.is_whole(leg, turn)):
             self.lose(leg, ParleyError("upstream-truncated"), now)
             return
         self._recovered()
@@ -274,19 +276,6 @@ class Supply:
         self._narration.end(leg, turn, text, usage)
         leg.finish()
         self.pump(now)
-
-    def _has_said_all(self, leg: Leg, turn: Turn) -> bool:
-        """Whether a `done` that was asked for is the end: aborted while it flushes, vLLM says `done` all the same.
-
-        Its deltas don't cover the audio then. Where two legs fall short by the same share, that is how their server
-        counts.
-        """
-        if leg.spoken >= leg.fed or not self.feed.is_paced or self._counts_otherwise:
-            return True
-        share = (leg.spoken - leg.base) / (leg.fed - leg.base)
-        self._counts_otherwise = abs(share - turn.short_share) < _SAME_SHARE
-        turn.short_share = share
-        return self._counts_otherwise
 
     # ---- losing legs
 

@@ -34,7 +34,7 @@ class PlainDevice:
         self.outcome = ""
         self.session_name = ""
         self._world = world
-        self._user = User(world, performance, self._do)
+        self._user = User(world, performance, self._do, self._look_for_end)
         self._end: End | None = None
         self._is_blocked = False
         network.connect(name, self, self._opened, lambda: self._finish("connect-failed"), breaks=breaks)
@@ -64,8 +64,12 @@ class PlainDevice:
             self.session_name = event.session_id
             end.send(vllm.encode_session_update(MODEL))
             self._user.begin()
-        if self._user.is_done and self.told.ended == len(self.performance.items):
-            end.close()
+        self._look_for_end()
+
+    def _look_for_end(self) -> None:
+        # A turn may be answered before its end was sent: it failed.
+        if self._end is not None and self._user.is_done and self.told.ended == len(self.performance.items):
+            self._end.close()
             self._finish("complete")
 
     def connection_lost(self, _end: End, code: int | None) -> None:
