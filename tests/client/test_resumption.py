@@ -419,20 +419,28 @@ def test_a_turn_that_failed_can_not_be_cancelled_but_is_ended() -> None:
     client.hear(failed(1, 1))
     with pytest.raises(RuntimeError, match="no such turn"):
         client.machine.cancel()
-    client.do(client.machine.clear())
     client.do(client.machine.end_turn())
     client.do(client.machine.start_turn())
     assert cancelled_item(client) == "item_2"
 
 
-def test_a_clear_that_came_too_late_for_a_turn_that_failed_began_no_item() -> None:
+def test_a_turn_that_failed_begins_again_as_another_item_when_it_is_cleared() -> None:
+    client = live()
+    client.do(client.machine.start_turn())
+    client.do(client.machine.send_audio(SECOND))
+    client.hear(failed(1, 1))
+    client.do(client.machine.clear())
+    client.do(client.machine.send_audio(SECOND))
+    assert cancelled_item(client) == "item_2"
+
+
+def test_a_turn_that_fails_while_its_clear_is_on_its_way_begins_again_too() -> None:
     client = live()
     client.do(client.machine.start_turn())
     client.do(client.machine.send_audio(SECOND))
     client.do(client.machine.clear())
-    client.hear(failed(1, 1))
+    client.hear(failed(1, 1), message("input_audio_buffer.cleared", item_id="item_1", seq=2))
     client.do(client.machine.end_turn())
-    client.do(client.machine.start_turn())
     assert cancelled_item(client) == "item_2"
 
 

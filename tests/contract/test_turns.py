@@ -154,6 +154,23 @@ async def test_what_still_comes_of_a_turn_that_was_given_up_is_dropped_up_to_the
 
 
 @requirement("given-up-input")
+async def test_a_turn_that_was_given_up_begins_again_when_it_is_cleared(stage: Stage) -> None:
+    client = await stage.opted_in()
+    await client.start()
+    await client.say(AUDIO)
+    await client.until("transcription.delta")
+    await client.send("transcription.cancel")
+    await client.until("transcription.cancelled")
+    await client.say(pcm(3.0, seed=9))
+    await client.send("input_audio_buffer.clear")
+    await client.until("input_audio_buffer.cleared", item_id="item_1")
+    await client.say(AUDIO)
+    await client.finish()
+    await client.until("transcription.done", item_id="item_2", text=TEXT)
+    assert stage.vllm.sessions[-1].turns == [AUDIO]
+
+
+@requirement("given-up-input")
 async def test_with_a_turn_that_is_given_up_ends_its_recovery_without_a_word(stage: Stage) -> None:
     client = await stage.opted_in()
     await client.start()

@@ -28,6 +28,7 @@ EVENTS: list[tuple[ev.Event, str]] = [
     (ev.OutputAcked(7), "OutputAcked(seq=7)"),
     (ev.SessionClosed(), "SessionClosed()"),
     (ev.InputCleared(), "InputCleared()"),
+    (ev.InputFinished(), "InputFinished()"),
     (ev.TurnCancelled(3), "TurnCancelled(item=3)"),
     (ev.ResumeRequested(2, 7), "ResumeRequested(generation=2, seq=7)"),
     (ev.LegOpened(1), "LegOpened(leg=1)"),

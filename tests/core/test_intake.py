@@ -35,6 +35,7 @@ from .builders import (
     ready,
     running,
     says,
+    transcribed,
     turn,
 )
 
@@ -264,6 +265,13 @@ def test_a_cleared_turn_counts_and_is_told_by_number() -> None:
     assert driven(ev.InputCleared()) == [CloseLeg(1), SendNotice(InputCleared(1), seq=1), acked(3, 1_600)]
 
 
+def test_a_turn_that_was_given_up_begins_again_when_it_is_cleared() -> None:
+    driven = running()
+    driven(ev.TurnCancelled(), ev.AudioReceived(audio("dropped")))
+    assert driven(ev.InputCleared()) == [CLEARED]
+    assert driven(ev.AudioReceived(audio("again"))) == [OpenLeg(2)]
+
+
 def test_what_a_leg_still_says_of_a_cleared_turn_is_ignored() -> None:
     driven = running()
     driven(ev.InputCleared())
@@ -384,3 +392,42 @@ def test_the_short_way_in_is_closed_when_the_journal_is_full() -> None:
 
 def test_an_end_that_meets_no_turn_does_nothing() -> None:
     assert ready()(ev.TurnEnded()) == []
+
+
+# ---- a client that half-closes its connection
+
+
+def test_the_end_of_the_input_ends_the_open_turn() -> None:
+    assert running()(ev.InputFinished()) == [EndTurn(1)]
+
+
+def test_a_session_without_a_turn_ends_with_its_input() -> None:
+    assert ready()(ev.InputFinished()) == [CloseLeg(1), EndSession(None)]
+
+
+def test_a_session_whose_input_has_ended_ends_when_its_last_turn_is_transcribed() -> None:
+    driven = running()
+    driven(ev.InputFinished(), *deltas(2))
+    assert driven(transcribed())[-1] == EndSession(None)
+
+
+def test_turns_that_wait_are_transcribed_before_a_session_ends_whose_input_has_ended() -> None:
+    driven = running()
+    driven(ev.TurnEnded(), ev.TurnStarted(), ev.AudioReceived(audio("2")), ev.InputFinished(), *deltas(2))
+    assert StartTurn(1) in driven(transcribed())
+
+
+def test_audio_of_which_no_transcript_was_asked_for_does_not_outlive_the_input() -> None:
+    driven = ready()
+    driven(ev.AudioReceived(audio()))
+    assert driven(ev.InputFinished()) == [CloseLeg(1), EndSession(None)]
+
+
+def test_a_client_that_opted_in_is_told_that_its_session_has_ended_with_its_input() -> None:
+    assert opted_in()(ev.InputFinished()) == [CloseLeg(1), EndSession(None, seq=1)]
+
+
+def test_a_client_that_comes_back_may_send_again_though_its_input_had_ended() -> None:
+    driven = running(is_opted_in=True)
+    driven(ev.InputFinished(), ev.ClientClosed(), ev.ResumeRequested(2, 0), *deltas(2))
+    assert not any(isinstance(effect, EndSession) for effect in driven(transcribed()))

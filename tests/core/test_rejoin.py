@@ -9,9 +9,11 @@ FRAME = 1_280
 LATE, PATIENCE = FRAME, 12 * FRAME
 
 
-def after(*words: str, has_clock: bool = True) -> Rejoin:
+def after(*words: str, has_clock: bool = True, ends_otherwise: bool = False) -> Rejoin:
     """What is to be said again: a word each frame, from the first."""
-    rejoin = Rejoin(late_samples=LATE, patience_samples=PATIENCE, has_clock=has_clock)
+    rejoin = Rejoin(
+        late_samples=LATE, patience_samples=PATIENCE, has_clock=has_clock, ends_otherwise=ends_otherwise
+    )
     for number, word in enumerate(words, 1):
         rejoin.expect(number * FRAME, Text.of(word))
     return rejoin
@@ -193,3 +195,37 @@ def test_a_revision_leaves_the_new_legs_text(said: list[str], heard: list[str]) 
 @given(st.lists(words, max_size=10), st.lists(words, max_size=10))
 def test_what_is_passed_on_is_the_end_of_the_new_legs_text(said: list[str], heard: list[str]) -> None:
     assert "".join(heard).endswith(joint(said, heard).rest)
+
+
+# ---- a client that was told something else at the end
+
+
+def test_a_word_that_the_client_was_not_told_is_not_completed() -> None:
+    rejoin = after(" one", " tw", ends_otherwise=True)
+    assert hear(rejoin, " one", " two", " three") == [None, None, Joint(" three")]
+
+
+def test_after_a_word_that_the_client_was_not_told_the_next_one_is() -> None:
+    assert hear(after(" one", ends_otherwise=True), " one two") == [Joint(" two")]
+
+
+def test_where_no_further_word_comes_in_time_the_leg_speaks_for_itself() -> None:
+    rejoin = after(" one", ends_otherwise=True)
+    assert hear(rejoin, " one", *[""] * 13)[-2:] == [None, Joint("")]
+
+
+def test_a_turn_that_ends_there_ends_with_what_the_client_was_told() -> None:
+    rejoin = after(" on", ends_otherwise=True)
+    hear(rejoin, " one")
+    assert rejoin.conclude() == Joint("")
+
+
+def test_a_differing_text_does_not_complete_such_a_word_either() -> None:
+    rejoin = after(" one", " tw", ends_otherwise=True)
+    assert hear(rejoin, " own", " two", "", "")[-1] == Joint("", common=1)
+
+
+def test_what_the_leg_at_work_says_meanwhile_is_told_and_may_be_completed() -> None:
+    rejoin = after(" one", ends_otherwise=True)
+    rejoin.expect_more(2 * FRAME, Text.of(" tw"))
+    assert hear(rejoin, " one", " two") == [None, Joint("o")]

@@ -308,6 +308,7 @@ EVERY_EVENT: list[ev.Event] = [
     ev.OutputAcked(0),
     ev.SessionClosed(),
     ev.InputCleared(),
+    ev.InputFinished(),
     ev.TurnCancelled(),
     ev.ResumeRequested(2, 0),
     ev.LegOpened(1),

@@ -67,6 +67,7 @@ MAKERS: dict[str, Makers] = {
     "InputRejected": _anywhere(ev.InputRejected, st.just(ParleyError("invalid-json"))),
     "ClientBlocked": _anywhere(ev.ClientBlocked),
     "ClientUnblocked": _anywhere(ev.ClientUnblocked),
+    "InputFinished": _anywhere(ev.InputFinished),
     "ClientClosed": _anywhere(ev.ClientClosed),
     "LegOpened": _on_leg(ev.LegOpened),
     "LegFailed": _on_leg(ev.LegFailed, st.just(ParleyError("upstream-closed"))),

@@ -549,3 +549,11 @@ def test_ends_that_fall_short_by_different_shares_are_not_believed() -> None:
     driven = running(first=pcm(SECOND))
     driven(ev.TurnEnded(), *deltas(9), transcribed(""), ev.LegOpened(2))
     assert CloseLeg(2) in driven(*deltas(5, 2), transcribed("", 2))
+
+
+def test_a_word_of_a_second_leg_that_was_not_told_is_not_completed_by_a_third() -> None:
+    driven = running(first=pcm(3 * SECOND))
+    driven(says(" alone"), says(" again"), *deltas(2), fails(), ev.LegOpened(2))
+    driven(says(" on", 2), *deltas(6, 2), fails(2), ev.LegOpened(3))
+    told = texts(driven(says(" on", 3), says("ward", 3), *deltas(4, 3), says(" three", 3), *deltas(1, 3)))
+    assert "".join(told) == " three"

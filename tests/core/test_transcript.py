@@ -75,6 +75,14 @@ def test_the_last_position_stays_when_nothing_was_said_again() -> None:
     assert (transcript.recent, transcript.last_position) == ([], 200)
 
 
+def test_it_is_remembered_that_the_client_was_told_another_end_until_it_is_told_more() -> None:
+    transcript = said(" a", " b")
+    transcript.replace_recent([(150, Text.of(" x"))], ends_otherwise=True)
+    differed = transcript.ends_otherwise
+    transcript.add(300, Text.of(" y"))
+    assert (differed, transcript.ends_otherwise) == (True, False)
+
+
 # ---- the bound
 
 

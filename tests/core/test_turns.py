@@ -271,3 +271,11 @@ def test_a_turn_that_is_given_up_keeps_its_place_and_no_audio() -> None:
     queue.give_up(turn)
     assert (len(queue), turn.given_up, turn.has_work, totals(queue)) == (1, True, False, (0, 0, 0))
     queue.check()
+
+
+def test_turns_of_which_no_transcript_was_asked_for_are_found() -> None:
+    queue = TurnQueue()
+    started, given_up, waiting = (queue.add(0, started=started) for started in (True, False, False))
+    queue.give_up(given_up)
+    assert started not in queue.unstarted()
+    assert queue.unstarted() == [waiting]

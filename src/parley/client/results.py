@@ -57,10 +57,7 @@ class Results:
         if not turns.pending or item <= turns.pending[0]:
             # With the turn ends the recovery that it was in.
             self._is_recovering = False
-        match event:
-            case contract.TurnFailed():
-                turns.failed(item)
-            case contract.Cancelled():
-                turns.cancelled(item)
-            case contract.Cleared():
-                turns.cleared(item)
+        if isinstance(event, contract.Cancelled):
+            turns.cancelled(item)
+        else:
+            turns.over(item)

@@ -4,16 +4,15 @@
 class Turns:
     """`open` is the item of the turn that takes audio, 0 for none; `pending` are the items that are not done, in order.
 
-    The server counts an item for every turn that is started, and for a turn that goes on after its audio was cleared.
+    The server counts an item for every turn that is started, and for one that begins again, its audio cleared.
     """
 
-    __slots__ = ("_cancelling", "_clearing", "_count", "_has_audio", "_too_late", "open", "pending")
+    __slots__ = ("_cancelling", "_count", "_has_audio", "_too_late", "open", "pending")
 
     def __init__(self) -> None:
         self._count = 0
         self._has_audio = False
         self._cancelling: set[int] = set()
-        self._clearing: set[int] = set()
         self._too_late: set[int] = set()
         self.open = 0
         self.pending: list[int] = []
@@ -39,9 +38,8 @@ class Turns:
         self.open = 0
 
     def clear(self) -> None:
-        """The open turn's audio is void. Without any, and when the turn has failed, the server changes nothing."""
-        if self._has_audio and self.open in self.pending:
-            self._clearing.add(self.open)
+        """The open turn's audio is void, and it begins again. Without any the server changes nothing."""
+        if self._has_audio:
             self.over(self.open)
             self.start()
 
@@ -59,19 +57,6 @@ class Turns:
     def cancelled(self, item: int) -> None:
         """The server gave the turn up."""
         self._cancelling.discard(item)
-        self.over(item)
-
-    def cleared(self, item: int) -> None:
-        """The server dropped the item's audio."""
-        self._clearing.discard(item)
-
-    def failed(self, item: int) -> None:
-        """The server gave up on the turn; if it was cleared meanwhile, that came too late to begin another item."""
-        if item in self._clearing:
-            self._clearing.discard(item)
-            self._count -= 1
-            self.pending = [number - (number > item) for number in self.pending]
-            self.open -= self.open > item
         self.over(item)
 
     def over(self, item: int) -> None:

@@ -77,6 +77,11 @@ class SessionClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class InputFinished:
+    """The client will send nothing more on this connection, and still reads: its side of the stream is half-closed."""
+
+
+@dataclass(frozen=True, slots=True)
 class InputCleared:
     """The client dropped the audio of the open turn."""
 
@@ -180,6 +185,7 @@ ClientEvent = (
     | ModelNamed
     | InputRejected
     | InputCleared
+    | InputFinished
     | TurnCancelled
     | OutputAcked
     | ResumeEnabled

@@ -67,7 +67,12 @@ class Feed:
         if turn.fed > leg.base:
             leg.is_replaying = True
             late, patience = self._frame_samples, self._patience_samples
-            leg.rejoin = Rejoin(late_samples=late, patience_samples=patience, has_clock=self._has_clock)
+            leg.rejoin = Rejoin(
+                late_samples=late,
+                patience_samples=patience,
+                has_clock=self._has_clock,
+                ends_otherwise=transcript.ends_otherwise,
+            )
             for position, text in transcript.recent:
                 leg.rejoin.expect(position, text)
         return said

@@ -22,8 +22,8 @@ _ACK_SAMPLES = SAMPLE_RATE
 class Intake:
     """Takes the input of one client. Effects are appended to `out`; a ParleyError that is raised ends the session.
 
-    `generation` is the connection that is listened to, 0 for none. `inputs` counts messages since the client opted in,
-    `cursor` samples since the session began.
+    `generation` is the connection that is listened to, 0 for none; `is_finished` says that it brings nothing more.
+    `inputs` counts messages since the client opted in, `cursor` samples since the session began.
     """
 
     __slots__ = (
@@ -40,6 +40,7 @@ class Intake:
         "cursor",
         "generation",
         "inputs",
+        "is_finished",
     )
 
     def __init__(
@@ -64,10 +65,12 @@ class Intake:
         self.generation = 1
         self.inputs = 0
         self.cursor = 0
+        self.is_finished = False
 
     def listen(self, generation: int) -> None:
         """From here on this connection is listened to; none of them has been told to pause."""
         self.generation = generation
+        self.is_finished = False
         self._is_paused = False
 
     def begin_count(self) -> None:
@@ -160,11 +163,21 @@ class Intake:
             self._supply.pump(now)
         self.acknowledge()
 
+    def finished(self, _event: ev.InputFinished, now: float) -> None:
+        """Nothing more comes: the open turn's audio is complete, and what was never started never will be."""
+        self.is_finished = True
+        turn = self._turns.open
+        if turn is not None:
+            turn.closed = True
+        for unstarted in self._turns.unstarted():
+            self._turns.remove(unstarted)
+        self._supply.pump(now)
+
     def cleared(self, _event: ev.InputCleared, now: float) -> None:
         """The open turn's audio is void."""
         self.inputs += 1
         turn = self._turns.open
-        if turn is not None and turn.has_work:
+        if turn is not None and (turn.has_work or turn.given_up):
             self._supply.release(turn)
             self._turns.remove(turn)
             self._turns.add(self.cursor, started=turn.started)

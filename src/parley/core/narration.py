@@ -50,7 +50,9 @@ class Narration:
         rejoin = leg.rejoin
         assert rejoin is not None, "it was compared"
         leg.rejoin = None
-        turn.transcript.replace_recent(rejoin.entries)
+        differs = joint.common is not None or rejoin.ends_otherwise
+        is_told = bool(joint.rest) or self._outlet.is_numbered
+        turn.transcript.replace_recent(rejoin.entries, ends_otherwise=differs and not is_told)
         if joint.common is not None and self._outlet.is_numbered:
             begin = leg.prefix_characters
             revised = TextRevised(

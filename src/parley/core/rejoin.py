@@ -11,6 +11,7 @@ from difflib import SequenceMatcher
 from parley.core.content import Text
 
 _WORD = re.compile(r"\S+")
+_SPACE = re.compile(r"\s")
 _ALIGNED_WORDS_MAX = 60
 """How many of the last words said are looked for in the new text."""
 
@@ -31,12 +32,25 @@ class Rejoin:
     """Compares what a new leg says with what was said. Positions are samples since the turn began.
 
     `late_samples` is how much later than before a word may be said; `patience_samples` how long the new leg is waited
-    for. Without a clock the text's length stands in for positions.
+    for. Without a clock the text's length stands in for positions. `ends_otherwise`: what the client was told does not
+    end as what was said, so no word of it may be continued.
     """
 
-    __slots__ = ("_has_clock", "_heard", "_late_samples", "_patience_samples", "_said", "entries", "until")
+    __slots__ = (
+        "_has_clock",
+        "_heard",
+        "_late_samples",
+        "_patience_samples",
+        "_said",
+        "ends_otherwise",
+        "entries",
+        "until",
+    )
 
-    def __init__(self, *, late_samples: int, patience_samples: int, has_clock: bool = True) -> None:
+    def __init__(
+        self, *, late_samples: int, patience_samples: int, has_clock: bool = True, ends_otherwise: bool = False
+    ) -> None:
+        self.ends_otherwise = ends_otherwise
         self._has_clock = has_clock
         self._said = ""
         self._heard = ""
@@ -56,9 +70,14 @@ class Rejoin:
         return self._heard
 
     def expect(self, position: int, text: Text) -> None:
-        """This was said, or is being said by the leg that is still at work."""
+        """This was said."""
         self._said += text.decode()
         self.until = max(self.until, position)
+
+    def expect_more(self, position: int, text: Text) -> None:
+        """This is being said by the leg that is still at work, and told."""
+        self.ends_otherwise = False
+        self.expect(position, text)
 
     def hear(self, position: int, text: Text) -> Joint | None:
         """The new leg moved to this position, saying this. Returns how it goes on, as soon as that is known."""
@@ -67,7 +86,10 @@ class Rejoin:
             self._heard += text.decode()
         said, heard = self._said, self._heard
         if heard.startswith(said):
-            return Joint(heard[len(said) :]) if heard != said or position >= self.until else None
+            if self.ends_otherwise and not self.is_overdue(position) and not _SPACE.search(heard, len(said)):
+                # Perhaps the word that it is in is not over.
+                return None
+            return Joint(self._onward(len(said))) if heard != said or position >= self.until else None
         if not self._has_clock:
             return self.conclude() if len(heard) >= len(said) else None
         if said.startswith(heard):
@@ -83,8 +105,16 @@ class Rejoin:
         """The new leg has said enough: how it goes on."""
         said, heard = self._said, self._heard
         if heard.startswith(said):
-            return Joint(heard[len(said) :])
+            return Joint(self._onward(len(said)))
         return Joint(self._rest(), _common_words(said, heard))
+
+    def _onward(self, start: int) -> str:
+        """The new text from here on, or from the next word on."""
+        rest = self._heard[start:]
+        if not self.ends_otherwise:
+            return rest
+        space = _SPACE.search(rest)
+        return rest[space.start() :] if space else ""
 
     def _rest(self) -> str:
         """What follows, in the new text, the last word that both have or the last position that both reached."""
@@ -100,7 +130,7 @@ class Rejoin:
             first = max(first, last.b + last.size)
         if said and first and heard[first - 1] != said[-1] and heard[first - 1].startswith(said[-1]):
             # What was said stopped within this word.
-            return self._heard[spans[first - 1][0] + len(said[-1]) :]
+            return self._onward(spans[first - 1][0] + len(said[-1]))
         return self._heard[spans[first - 1][1] if first else 0 :]
 
     def _first_new_word(self, spans: list[tuple[int, int]]) -> int:

@@ -138,10 +138,12 @@ class Session:
         self._intake.bound()
         if self._intake.generation:
             self._supply.forget()
-        if self._drain_deadline is not None:
-            head = self._turns.head
-            if head is None or (len(self._turns) == 1 and not head.has_work):
-                raise ParleyError("shutting-down")
+        head = self._turns.head
+        is_idle = head is None or (len(self._turns) == 1 and not head.has_work)
+        if self._intake.is_finished and head is None:
+            self._end(None)
+        elif self._drain_deadline is not None and is_idle:
+            raise ParleyError("shutting-down")
 
     # ---- the client's connections
 
@@ -286,6 +288,7 @@ _INPUT_HANDLERS: dict[type, Callable[[Intake, Any, float], None]] = {
     ev.TurnStarted: Intake.turn_started,
     ev.TurnEnded: Intake.turn_ended,
     ev.InputCleared: Intake.cleared,
+    ev.InputFinished: Intake.finished,
     ev.TurnCancelled: Intake.cancelled,
     ev.ModelNamed: Intake.model_named,
     ev.InputRejected: Intake.rejected,

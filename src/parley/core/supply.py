@@ -243,7 +243,7 @@ class Supply:
         if not text.is_empty:
             self._pauses.spoke()
             if self.successor is not None and self.successor.rejoin is not None:
-                self.successor.rejoin.expect(leg.spoken, text)
+                self.successor.rejoin.expect_more(leg.spoken, text)
         self._narration.hear(leg, turn, text)
         if leg.is_replaying:
             self._look_for_recovery(leg)

@@ -13,7 +13,8 @@ class Transcript:
     """Text by its position, in samples since the turn began: words up to there have been said.
 
     *Settled* text is before the turn's replay point: no leg will say it again. *Recent* text is after it. Settled text
-    is bounded: beyond `bytes_max` the oldest goes, and `from_position` says where what is left begins.
+    is bounded: beyond `bytes_max` the oldest goes, and `from_position` says where what is left begins. `ends_otherwise`
+    says that the client was told something else at the end, which can't be taken back.
     """
 
     __slots__ = (
@@ -22,6 +23,7 @@ class Transcript:
         "_recent",
         "_settled",
         "bytes",
+        "ends_otherwise",
         "from_position",
         "last_position",
         "settled_characters",
@@ -35,6 +37,7 @@ class Transcript:
         self.bytes = 0
         self.last_position = 0
         self.from_position = 0
+        self.ends_otherwise = False
         self.settled_characters = 0
 
     @property
@@ -48,7 +51,8 @@ class Transcript:
         return list(self._recent)
 
     def add(self, position: int, text: Text) -> None:
-        """Text was said."""
+        """Text was said, and told."""
+        self.ends_otherwise = False
         self._recent.append((position, text))
         self.last_position = position
         self.bytes += len(text.literal) + _ENTRY_OVERHEAD_BYTES
@@ -73,8 +77,9 @@ class Transcript:
             self._dropped += 1
             self.bytes -= len(text.literal) + _ENTRY_OVERHEAD_BYTES
 
-    def replace_recent(self, entries: Iterable[tuple[int, Text]]) -> None:
+    def replace_recent(self, entries: Iterable[tuple[int, Text]], *, ends_otherwise: bool = False) -> None:
         """Another leg said the recent text again, perhaps in other words."""
+        self.ends_otherwise = ends_otherwise
         self.bytes -= sum(len(text.literal) + _ENTRY_OVERHEAD_BYTES for _, text in self._recent)
         self._recent = deque(entries)
         self.bytes += sum(len(text.literal) + _ENTRY_OVERHEAD_BYTES for _, text in self._recent)

@@ -126,6 +126,10 @@ class TurnQueue:
                 return True
         return False
 
+    def unstarted(self) -> list[Turn]:
+        """The turns of which no transcript was asked for yet."""
+        return [turn for turn in self._turns if not turn.started and not turn.given_up]
+
     def find(self, item: int) -> Turn | None:
         """The turn of this item; 0 means the oldest."""
         if not item:

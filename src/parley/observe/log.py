@@ -27,7 +27,20 @@ FRAMES_MAX = 30
 
 _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_QUIET_LOGGERS = ("aiohttp", "asyncio", "picows")
+_QUIET_LOGGERS = (
+    "aiohttp",
+    "asyncio",
+    "aws_sdk_sagemaker_runtime_http2",
+    "botocore",
+    "h2",
+    "hpack",
+    "hyperframe",
+    "picows",
+    "smithy_aws_core",
+    "smithy_aws_event_stream",
+    "smithy_core",
+    "smithy_http",
+)
 # What asyncio says of a task or a callback goes on with the repr of its arguments and of its exception.
 _ASYNCIO_REPR = re.compile(r"\s*[<({\[:\n].*", re.DOTALL)
 

@@ -265,7 +265,9 @@ class ModelConnection:
         if fate.fault == "mute":
             return self._hearing.is_silent
         if fate.fault in _SHORTENING:
-            return self._server.may_shorten(self._deltas, self._due)
+            # Once the deltas cover the audio everything has been said, and such an end is believed.
+            is_short = self._deltas * FRAME_SAMPLES < self._hearing.samples
+            return is_short and self._server.may_shorten(self._deltas, self._due)
         return fate.fault in _STRIKES
 
     def _done(self) -> None:

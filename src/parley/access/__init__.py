@@ -1,0 +1,1 @@
+"""Who may do what: credentials, signatures, and the memory of requests that were taken."""

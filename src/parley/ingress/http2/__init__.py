@@ -1,0 +1,1 @@
+"""The HTTP/2 listener, and SageMaker's bidirectional streams on it."""
