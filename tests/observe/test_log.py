@@ -24,7 +24,7 @@ class Terminal(io.StringIO):
 def logging_as_it_was() -> Iterator[None]:
     root = logging.getLogger()
     level = root.level
-    quiet = {name: logging.getLogger(name).level for name in ("aiohttp", "asyncio", "picows")}
+    quiet = {name: logging.getLogger(name).level for name in log.QUIET_LOGGERS}
     hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
     yield
     root.setLevel(level)
@@ -110,7 +110,7 @@ def test_configuring_again_replaces_the_first() -> None:
     assert (first.getvalue(), second.getvalue().count("hello")) == ("", 1)
 
 
-@pytest.mark.parametrize("name", ["aiohttp.access", "picows", "asyncio"])
+@pytest.mark.parametrize("name", ["aiohttp.access", "picows", "asyncio", "hpack", "smithy_core"])
 def test_libraries_are_heard_from_warnings_on(text: io.StringIO, name: str) -> None:
     logging.getLogger(name).info("chatter")
     logging.getLogger(name).warning("trouble")

@@ -13,6 +13,7 @@ STALL_LAG_SAMPLES = SAMPLE_RATE
 _SLACK_SAMPLES = 2 * SAMPLE_RATE
 """What is let go at once when the journal is full."""
 _CONTEXT_SHARE = 0.4
+"""Share of the model's context that a replay may fill."""
 _UNPACED_SAMPLES = 2**62
 
 

@@ -89,14 +89,14 @@ class Intake:
     def take_audio(self, audio: Audio, generation: int, now: float) -> bool:
         """See `Session.take_audio`."""
         supply, turns = self._supply, self._turns
-        leg = supply.leg
+        leg = supply.legs.at_work
         if leg is None or leg.state is not LegState.RUNNING or generation != self.generation:
             return False
         turn, feed = leg.turn, supply.feed
         assert turn is not None
         journal = turn.journal
         # The turn's input is open, nothing waits before this piece, and the model keeps up.
-        if turn.closed or turn.fed != journal.end or leg.fed != turn.fed or supply.successor is not None:
+        if turn.closed or turn.fed != journal.end or leg.fed != turn.fed or supply.legs.successor is not None:
             return False
         if leg.blocked or leg.fed - leg.consumed >= feed.window_samples:
             return False
@@ -116,8 +116,8 @@ class Intake:
         """A piece of audio came."""
         audio = event.audio
         if self.take_audio(audio, self.generation, now):
-            assert self._supply.leg is not None
-            self._out.append(SendAudio(self._supply.leg.id, audio))
+            assert self._supply.legs.at_work is not None
+            self._out.append(SendAudio(self._supply.legs.at_work.id, audio))
             self.inputs -= not event.counts
             return
         turn = self._turns.open or self._add_turn(started=False)

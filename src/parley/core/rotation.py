@@ -1,12 +1,15 @@
 """When a leg is replaced while it still works."""
 
+from parley.core.content import SAMPLE_RATE
 from parley.core.limits import SessionLimits
 from parley.core.profile import ModelProfile
 
 _NEVER = 2**62
 _AT_A_PAUSE_SHARE = 0.5
 _AT_ONCE_SHARE = 0.85
+"""Shares of the model's context from which a leg is replaced at a pause, and without one."""
 _RETRY_S = 5.0
+"""Speech after which another successor is asked for, when one came to nothing."""
 
 
 class Rotation:
@@ -27,7 +30,7 @@ class Rotation:
     )
 
     def __init__(self, limits: SessionLimits, profile: ModelProfile, *, context_s: float) -> None:
-        self._frame_s = profile.frame_samples / 16_000
+        self._frame_s = profile.frame_samples / SAMPLE_RATE
         self._pause_frames = profile.settle_frames
         self._wait_until = 0
         at_a_pause_s, at_once_s = limits.rotate_after_s, limits.rotate_force_s

@@ -97,7 +97,7 @@ class Session:
 
     def open(self, now: float) -> list[Effect]:
         """Begin: ask for the leg at once, so that it is there when the first audio is."""
-        self._supply.open(now)
+        self._supply.legs.open(now)
         return self._taken()
 
     def handle(self, event: ev.Event, now: float) -> list[Effect]:
@@ -257,7 +257,7 @@ class Session:
         self._outlet.check()
         self._supply.check()
         if self.ended:
-            assert self._supply.leg is None, "an ended session has no leg"
+            assert self._supply.legs.at_work is None, "an ended session has no leg"
             assert not len(self._turns), "an ended session holds nothing"
             assert not self.held_bytes, "an ended session holds nothing"
         assert self.is_attached or not self._outlet.is_open, "nothing goes out while nobody is attached"

@@ -5,10 +5,11 @@
 
 from parley.core.content import SAMPLE_RATE, Text
 from parley.core.coverage import Coverage
-from parley.core.effects import CloseLeg, Effect, EndTurn, OpenLeg
+from parley.core.effects import Effect, EndTurn
 from parley.core.errors import ParleyError
 from parley.core.feed import Feed
 from parley.core.leg import Leg, LegState
+from parley.core.legs import Legs
 from parley.core.limits import SessionLimits
 from parley.core.narration import Narration
 from parley.core.notices import Outcome, Recovered, Recovering
@@ -32,14 +33,13 @@ _BACKLOG_SAMPLES = SAMPLE_RATE
 class Supply:
     """Legs and the turn that they serve. Effects are appended to `out`; a ParleyError that is raised ends the session.
 
-    `leg` serves the head of `turns`; `successor` says the same again, unseen, until it takes over. `restored` and
-    `missed` collect the intervals that were decoded again and lost; the session empties them.
+    `legs` serve the head of `turns`. `restored` and `missed` collect the intervals that were decoded again and lost;
+    the session empties them.
     """
 
     __slots__ = (
         "_coverage",
         "_jitter",
-        "_leg_count",
         "_limits",
         "_narration",
         "_out",
@@ -50,12 +50,11 @@ class Supply:
         "_was_ready",
         "_watchdog",
         "feed",
-        "leg",
+        "legs",
         "missed",
         "recovery",
         "restored",
         "rotation",
-        "successor",
     )
 
     def __init__(
@@ -75,7 +74,6 @@ class Supply:
         self._outlet = outlet
         self._out = out
         self._jitter = jitter
-        self._leg_count = 0
         self._was_ready = False
         self._coverage = Coverage()
         self._pauses = Pauses(profile, turns, out)
@@ -83,8 +81,7 @@ class Supply:
         self.feed = Feed(limits, profile, turns, out, context_s=context_s)
         self._watchdog = Watchdog(limits, is_paced=self.feed.is_paced)
         self.rotation = Rotation(limits, profile, context_s=context_s)
-        self.leg: Leg | None = None
-        self.successor: Leg | None = None
+        self.legs = Legs(profile, out)
         self.recovery: Recovery | None = None
         self.restored: list[tuple[int, int]] = []
         self.missed: list[tuple[int, int]] = []
@@ -93,10 +90,10 @@ class Supply:
 
     def take_delta(self, leg_id: int, text: Text, now: float) -> bool | None:
         """See `Session.take_delta`."""
-        leg, outlet = self.leg, self._outlet
+        leg, outlet = self.legs.at_work, self._outlet
         if leg is None or leg.id != leg_id or leg.is_replaying or leg.rejoin is not None:
             return None
-        if self.successor is not None or self._turns.held_samples or not outlet.is_open or outlet.is_numbered:
+        if self.legs.successor is not None or self._turns.held_samples or not outlet.is_open or outlet.is_numbered:
             return None
         turn = leg.turn
         if turn is None or leg.deltas >= self.rotation.due_frames or leg.spoken < turn.top:
@@ -114,15 +111,6 @@ class Supply:
 
     # ---- what moves the session on
 
-    def open(self, now: float) -> None:
-        """Ask for a leg."""
-        self.leg = self._connect(now)
-
-    def _connect(self, now: float) -> Leg:
-        self._leg_count += 1
-        self._out.append(OpenLeg(self._leg_count))
-        return Leg(self._leg_count, self._profile, now)
-
     def pump(self, now: float) -> None:
         """Move held input to the model as far as the legs' state and the pace allow."""
         while (turn := self._turns.head) is not None and (turn.started or turn.given_up):
@@ -137,10 +125,10 @@ class Supply:
                 self._narration.end_empty(turn)
 
     def _work(self, turn: Turn, now: float) -> None:
-        leg = self.leg
+        leg = self.legs.at_work
         if leg is None:
             if self.recovery is None:
-                self.open(now)
+                self.legs.open(now)
             return
         if leg.state is LegState.READY:
             if self.feed.is_full(turn):
@@ -153,8 +141,8 @@ class Supply:
                 leg.state = LegState.FLUSHING
                 leg.progress_at = now
                 self._out.append(EndTurn(leg.id))
-                self._drop_successor()
-        successor = self.successor
+                self.legs.drop_successor()
+        successor = self.legs.successor
         if successor is not None and successor.state is LegState.RUNNING:
             self.feed.advance(successor, turn, now)
         if leg.is_at_work and self.feed.is_full(turn):
@@ -162,26 +150,26 @@ class Supply:
 
     def _waits_for_successor(self, leg: Leg, turn: Turn) -> bool:
         """Whether a leg is not fed, because with a backlog its successor would never catch up with it."""
-        successor = self.successor
+        successor = self.legs.successor
         if successor is None or successor.state is not LegState.RUNNING:
             return False
         return turn.held_samples > _BACKLOG_SAMPLES and successor.consumed < leg.consumed
 
     def _begin(self, leg: Leg, turn: Turn, now: float) -> None:
         said = self.feed.begin(leg, turn, now)
-        if leg is self.leg:
+        if leg is self.legs.at_work:
             self.rotation.began()
         self._pauses.began(leg)
-        if self.recovery is not None and leg is self.leg:
+        if self.recovery is not None and leg is self.legs.at_work:
             leg.is_replaying = True
             self.recovery.began(leg.base, said)
 
     def _make_room(self, leg: Leg, turn: Turn, now: float) -> None:
         self.feed.make_room(turn, next_piece=leg.piece)
-        successor = self.successor
+        successor = self.legs.successor
         if successor is not None and successor.is_at_work:
             if successor.piece < turn.journal.first:
-                self._drop_successor()
+                self.legs.drop_successor()
                 self.pump(now)
         elif leg.rejoin is None:
             # What was said of audio that is gone stands as it is: nobody can say it again.
@@ -191,40 +179,40 @@ class Supply:
 
     def leg_opened(self, leg_id: int, now: float) -> None:
         """A leg is connected."""
-        leg = self._live(leg_id)
+        leg = self.legs.find(leg_id)
         if leg is None or leg.state is not LegState.CONNECTING:
             return
         leg.state = LegState.READY
         self._was_ready = True
-        if leg is self.successor:
-            old = self.leg
+        if leg is self.legs.successor:
+            old = self.legs.at_work
             assert old is not None, "a successor succeeds somebody"
             turn = old.turn
             assert turn is not None, "it is dropped when the turn ends"
             if max(turn.replay_point, turn.journal.start) > old.spoken:
                 # Nobody would say the words between.
-                self._drop_successor()
+                self.legs.drop_successor()
             else:
                 self._begin(leg, turn, now)
         self.pump(now)
 
     def leg_blocked(self, leg_id: int, now: float) -> None:
         """A model server does not read."""
-        leg = self._live(leg_id)
+        leg = self.legs.find(leg_id)
         if leg is not None:
             leg.blocked = True
             leg.progress_at = now
 
     def leg_unblocked(self, leg_id: int, now: float) -> None:
         """A model server reads again."""
-        leg = self._live(leg_id)
+        leg = self.legs.find(leg_id)
         if leg is not None:
             leg.blocked = False
             self.pump(now)
 
     def delta_received(self, leg_id: int, text: Text, now: float) -> None:
         """A leg consumed a frame, and perhaps said something."""
-        leg = self._live(leg_id)
+        leg = self.legs.find(leg_id)
         if leg is None:
             return
         turn = leg.turn
@@ -232,7 +220,7 @@ class Supply:
             self.lose(leg, ParleyError("upstream-protocol", "It sent text while no turn was running."), now)
             return
         leg.moved(text, now)
-        if leg is self.successor:
+        if leg is self.legs.successor:
             self._successor_moved(leg, turn, text)
         else:
             self._leg_moved(leg, turn, text)
@@ -242,25 +230,25 @@ class Supply:
     def _leg_moved(self, leg: Leg, turn: Turn, text: Text) -> None:
         if not text.is_empty:
             self._pauses.spoke()
-            if self.successor is not None and self.successor.rejoin is not None:
-                self.successor.rejoin.expect_more(leg.spoken, text)
+            if self.legs.successor is not None and self.legs.successor.rejoin is not None:
+                self.legs.successor.rejoin.expect_more(leg.spoken, text)
         self._narration.hear(leg, turn, text)
         if leg.is_replaying:
             self._look_for_recovery(leg)
-        if not leg.is_replaying and self.successor is None:
+        if not leg.is_replaying and self.legs.successor is None:
             self._pauses.look(leg, turn)
 
     def speech_measured(self, leg_id: int, speech_samples: int, now: float) -> None:
         """Whether a long run of empty deltas was a pause, or a model that went mute."""
-        leg = self.leg
-        if leg is None or leg.id != leg_id or leg.turn is None or self.successor is not None:
+        leg = self.legs.at_work
+        if leg is None or leg.id != leg_id or leg.turn is None or self.legs.successor is not None:
             return
         if self._pauses.is_mute(leg, leg.turn, speech_samples):
             self.lose(leg, ParleyError("upstream-mute"), now)
 
     def turn_transcribed(self, leg_id: int, text: Text, usage: Usage, now: float) -> None:
         """A leg ended its turn."""
-        leg = self._live(leg_id)
+        leg = self.legs.find(leg_id)
         if leg is None:
             return
         turn = leg.turn
@@ -281,19 +269,18 @@ class Supply:
 
     def leg_failed(self, leg_id: int, error: ParleyError, now: float) -> None:
         """A leg could not be opened, was closed, or reported an error."""
-        leg = self._live(leg_id)
+        leg = self.legs.find(leg_id)
         if leg is not None:
             self.lose(leg, error, now)
 
     def lose(self, leg: Leg, error: ParleyError, now: float) -> None:
         """Give a leg up, and see to another if its work is not done."""
-        if leg is self.successor:
-            self._drop_successor()
+        if leg is self.legs.successor:
+            self.legs.drop_successor()
             # The leg at work may have waited for it.
             self.pump(now)
             return
-        self._out.append(CloseLeg(leg.id))
-        self.leg = None
+        self.legs.drop()
         if leg.state is LegState.CONNECTING and not self._was_ready:
             # Nothing has been begun that would be worth waiting for.
             raise error
@@ -314,15 +301,15 @@ class Supply:
             turn.failed_at(leg.consumed)
         if turn.failures >= _FAILURES_MAX:
             self._give_up(turn, error, now)
-        elif self.successor is not None:
-            self._promote(self.successor, self.recovery, now)
+        elif self.legs.successor is not None:
+            self._promote(self.legs.successor, self.recovery, now)
         else:
             self.recovery.schedule(now)
             self._retry(now)
 
     def _promote(self, successor: Leg, recovery: Recovery, now: float) -> None:
         """The successor is at it already."""
-        self.leg, self.successor = successor, None
+        self.legs.succeed()
         self.rotation.done()
         if successor.is_at_work:
             successor.is_replaying = True
@@ -333,7 +320,7 @@ class Supply:
         recovery = self.recovery
         if recovery is not None and recovery.retry_at is not None and now >= recovery.retry_at:
             recovery.retry_at = None
-            self.open(now)
+            self.legs.open(now)
 
     def _look_for_recovery(self, leg: Leg) -> None:
         is_joined = leg.rejoin is None or leg.rejoin.is_overdue(leg.spoken)
@@ -361,11 +348,10 @@ class Supply:
         """Nothing more is wanted of this turn: what works on it is closed."""
         if turn is not self._turns.head:
             return
-        self._drop_successor()
+        self.legs.drop_successor()
         self.recovery = None
-        if self.leg is not None and self.leg.is_at_work:
-            self._out.append(CloseLeg(self.leg.id))
-            self.leg = None
+        if self.legs.at_work is not None and self.legs.at_work.is_at_work:
+            self.legs.drop()
 
     def forget(self) -> None:
         """The client knows what was decoded again and lost until now."""
@@ -375,11 +361,11 @@ class Supply:
     # ---- rotation
 
     def _look_for_rotation(self, leg: Leg, now: float) -> None:
-        if self.successor is not None or not self._is_steady(leg):
+        if self.legs.successor is not None or not self._is_steady(leg):
             return
         if self.rotation.is_due(leg.deltas, leg.silent_frames):
             self.rotation.tried(leg.deltas)
-            self.successor = self._connect(now)
+            self.legs.open_successor(now)
 
     @staticmethod
     def _is_steady(leg: Leg) -> bool:
@@ -387,7 +373,7 @@ class Supply:
         return leg.state is LegState.RUNNING and not leg.is_replaying and leg.rejoin is None
 
     def _successor_moved(self, leg: Leg, turn: Turn, text: Text) -> None:
-        old, rejoin = self.leg, leg.rejoin
+        old, rejoin = self.legs.at_work, leg.rejoin
         assert old is not None, "a successor succeeds somebody"
         joint = rejoin.hear(leg.spoken, text) if rejoin is not None else Joint("")
         if leg.consumed < old.consumed:
@@ -396,28 +382,22 @@ class Supply:
         if joint is None:
             if leg.overlap_frames > self._profile.settle_frames:
                 # It says less than the one that it is to succeed.
-                self._drop_successor()
+                self.legs.drop_successor()
             return
-        self._out.append(CloseLeg(old.id))
-        self.leg, self.successor = leg, None
+        self.legs.succeed()
         self.rotation.done()
         leg.is_replaying = False
         self._narration.hand_over(leg, turn, joint)
-
-    def _drop_successor(self) -> None:
-        if self.successor is not None:
-            self._out.append(CloseLeg(self.successor.id))
-            self.successor = None
 
     # ---- time
 
     @property
     def _awaits_leg(self) -> bool:
-        return self.leg is None or self.leg.state is LegState.CONNECTING
+        return self.legs.at_work is None or self.legs.at_work.state is LegState.CONNECTING
 
     def deadline(self) -> float | None:
         """When the timer has something to do, if ever."""
-        times = [self._watchdog.deadline(leg) for leg in (self.leg, self.successor) if leg is not None]
+        times = [self._watchdog.deadline(leg) for leg in (self.legs.at_work, self.legs.successor) if leg is not None]
         if self.recovery is not None and self._awaits_leg:
             times += [self.recovery.deadline, self.recovery.retry_at]
         return min((at for at in times if at is not None), default=None)
@@ -430,7 +410,7 @@ class Supply:
                 raise recovery.error
             self._give_up(recovery.turn, recovery.error, now)
             return
-        for leg in (self.successor, self.leg):
+        for leg in (self.legs.successor, self.legs.at_work):
             error = self._watchdog.bite(leg, now) if leg is not None else None
             if leg is not None and error is not None:
                 self.lose(leg, error, now)
@@ -440,35 +420,13 @@ class Supply:
 
     def close(self) -> None:
         """Close all legs."""
-        self._drop_successor()
-        if self.leg is not None:
-            self._out.append(CloseLeg(self.leg.id))
-            self.leg = None
+        self.legs.close()
         self.recovery = None
 
     def check(self) -> None:
         """Assert the invariants."""
-        leg, successor, head = self.leg, self.successor, self._turns.head
-        for each in (leg, successor):
-            if each is None or not each.is_at_work:
-                continue
-            assert head is not None, "a leg at work has a turn"
-            assert each.turn is head, "legs work on the oldest turn"
-            assert head.started, "a leg works on a started turn"
-            assert each.lag_samples >= 0, "the model consumes no more than it was sent"
-            assert each.piece >= head.journal.first, "what a leg still has to be sent is kept"
-        if leg is not None and leg.state is LegState.FLUSHING:
-            assert head is not None
-            assert head.closed, "only a complete turn is flushed"
-            assert leg.piece == head.journal.next, "a flushed turn has been sent"
-        assert successor is None or leg is not None, "a successor succeeds somebody"
+        head, leg = self._turns.head, self.legs.at_work
+        self.legs.check(head)
         if self.recovery is not None:
             assert self.recovery.turn is head, "what is recovered is the turn at work"
             assert leg is not None or self.recovery.retry_at is not None, "another leg is on its way"
-
-    def _live(self, leg_id: int) -> Leg | None:
-        if self.leg is not None and self.leg.id == leg_id:
-            return self.leg
-        if self.successor is not None and self.successor.id == leg_id:
-            return self.successor
-        return None

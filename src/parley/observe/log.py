@@ -27,7 +27,7 @@ FRAMES_MAX = 30
 
 _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_QUIET_LOGGERS = (
+QUIET_LOGGERS = (
     "aiohttp",
     "asyncio",
     "aws_sdk_sagemaker_runtime_http2",
@@ -41,6 +41,7 @@ _QUIET_LOGGERS = (
     "smithy_core",
     "smithy_http",
 )
+"""Libraries that log what was sent at DEBUG: headers with signatures and tokens, audio and transcripts."""
 # What asyncio says of a task or a callback goes on with the repr of its arguments and of its exception.
 _ASYNCIO_REPR = re.compile(r"\s*[<({\[:\n].*", re.DOTALL)
 
@@ -66,7 +67,7 @@ def configure(
     root.addHandler(handler)
     least = logging.getLevelNamesMapping()[level.upper()]
     root.setLevel(least)
-    for name in _QUIET_LOGGERS:
+    for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(max(logging.WARNING, least))
 
 

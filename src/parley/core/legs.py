@@ -1,0 +1,81 @@
+"""The legs of a session: one at work, and sometimes another that is to succeed it."""
+
+from parley.core.effects import CloseLeg, Effect, OpenLeg
+from parley.core.leg import Leg, LegState
+from parley.core.profile import ModelProfile
+from parley.core.turns import Turn
+
+
+class Legs:
+    """Opens legs and closes them. Effects are appended to `out`.
+
+    `at_work` serves the oldest turn; `successor` says the same again, unseen, until it takes over.
+    """
+
+    __slots__ = ("_count", "_out", "_profile", "at_work", "successor")
+
+    def __init__(self, profile: ModelProfile, out: list[Effect]) -> None:
+        self._profile = profile
+        self._out = out
+        self._count = 0
+        self.at_work: Leg | None = None
+        self.successor: Leg | None = None
+
+    def find(self, leg_id: int) -> Leg | None:
+        """The leg of this number, if it is still wanted."""
+        for leg in (self.at_work, self.successor):
+            if leg is not None and leg.id == leg_id:
+                return leg
+        return None
+
+    def open(self, now: float) -> None:
+        """Ask for a leg to work on."""
+        self.at_work = self._connect(now)
+
+    def open_successor(self, now: float) -> None:
+        """Ask for one that is to succeed the leg at work."""
+        self.successor = self._connect(now)
+
+    def _connect(self, now: float) -> Leg:
+        self._count += 1
+        self._out.append(OpenLeg(self._count))
+        return Leg(self._count, self._profile, now)
+
+    def drop(self) -> None:
+        """Nothing more is wanted of the leg at work."""
+        if self.at_work is not None:
+            self._out.append(CloseLeg(self.at_work.id))
+            self.at_work = None
+
+    def drop_successor(self) -> None:
+        """Nothing more is wanted of the successor."""
+        if self.successor is not None:
+            self._out.append(CloseLeg(self.successor.id))
+            self.successor = None
+
+    def succeed(self) -> None:
+        """The successor takes over."""
+        self.drop()
+        self.at_work, self.successor = self.successor, None
+
+    def close(self) -> None:
+        """Nothing more is wanted of any."""
+        self.drop_successor()
+        self.drop()
+
+    def check(self, head: Turn | None) -> None:
+        """Assert the invariants; `head` is the oldest turn."""
+        leg = self.at_work
+        for each in (leg, self.successor):
+            if each is None or not each.is_at_work:
+                continue
+            assert head is not None, "a leg at work has a turn"
+            assert each.turn is head, "legs work on the oldest turn"
+            assert head.started, "a leg works on a started turn"
+            assert each.lag_samples >= 0, "the model consumes no more than it was sent"
+            assert each.piece >= head.journal.first, "what a leg still has to be sent is kept"
+        if leg is not None and leg.state is LegState.FLUSHING:
+            assert head is not None
+            assert head.closed, "only a complete turn is flushed"
+            assert leg.piece == head.journal.next, "a flushed turn has been sent"
+        assert self.successor is None or leg is not None, "a successor succeeds somebody"
