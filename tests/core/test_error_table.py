@@ -114,7 +114,8 @@ class TestEveryRow:
         is_client = spec.fault is Fault.CLIENT
         assert (spec.aws_exception in {"InputValidationError", *AWS_SIGNING_EXCEPTIONS}) is is_client
         assert (spec.openai_type == "invalid_request_error") is is_client
-        assert (spec.aws_exception == "ModelError") is (spec.fault is Fault.UPSTREAM)
+        assert spec.aws_exception != "ModelError" or spec.fault is Fault.UPSTREAM
+        assert (spec.aws_exception == "ServiceUnavailableError") is (spec.http_status == 503)
 
     def test_says_that_a_retry_may_help_when_the_client_is_not_at_fault(self, spec: ErrorSpec) -> None:
         assert spec.fault is Fault.CLIENT or spec.retry is not Retry.NEVER

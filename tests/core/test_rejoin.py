@@ -11,9 +11,7 @@ LATE, PATIENCE = FRAME, 12 * FRAME
 
 def after(*words: str, has_clock: bool = True, ends_otherwise: bool = False) -> Rejoin:
     """What is to be said again: a word each frame, from the first."""
-    rejoin = Rejoin(
-        late_samples=LATE, patience_samples=PATIENCE, has_clock=has_clock, ends_otherwise=ends_otherwise
-    )
+    rejoin = Rejoin(late_samples=LATE, patience_samples=PATIENCE, has_clock=has_clock, ends_otherwise=ends_otherwise)
     for number, word in enumerate(words, 1):
         rejoin.expect(number * FRAME, Text.of(word))
     return rejoin

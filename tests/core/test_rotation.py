@@ -68,7 +68,7 @@ def test_a_new_leg_is_of_its_own_age() -> None:
     replaced = rotation()
     replaced.ask()
     replaced.tried(2_000)
-    replaced.done()
+    replaced.replaced(0)
     assert (replaced.due_frames, replaced.is_due(999, PAUSE), replaced.is_due(1_000, PAUSE)) == (1_000, False, True)
 
 
@@ -86,5 +86,26 @@ def test_a_model_without_a_clock_is_not_replaced_when_that_is_asked_for() -> Non
 def test_what_was_tried_on_another_leg_does_not_hold_the_next_one_back() -> None:
     replaced = rotation()
     replaced.tried(2_000)
-    replaced.began()
+    replaced.began(0)
     assert replaced.is_due(1_000, PAUSE)
+
+
+def test_what_a_leg_hears_again_does_not_make_it_older() -> None:
+    replaced = rotation()
+    replaced.replaced(900)
+    assert (replaced.is_due(1_899, PAUSE), replaced.is_due(1_900, PAUSE)) == (False, True)
+    assert (replaced.is_due(2_899, 0), replaced.is_due(2_900, 0)) == (False, True)
+
+
+def test_what_a_leg_hears_again_fills_the_models_context_all_the_same() -> None:
+    replaced = rotation(context_s=120.0)
+    replaced.replaced(600)
+    assert (replaced.is_due(749, PAUSE), replaced.is_due(750, PAUSE)) == (False, True)
+    assert (replaced.is_due(1_274, 0), replaced.is_due(1_275, 0)) == (False, True)
+
+
+def test_a_leg_asked_for_before_it_begins_is_replaced_at_its_next_pause() -> None:
+    asked = rotation()
+    asked.ask()
+    asked.began(0)
+    assert asked.is_due(20, PAUSE)

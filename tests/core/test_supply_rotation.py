@@ -350,8 +350,8 @@ def test_a_leg_that_took_over_is_of_its_own_age() -> None:
     driven = running(SessionLimits(rotate_after_s=1.61, rotate_force_s=1_000.0), pcm(3 * SECOND))
     driven(*WORDS, *WORDS, *deltas(12), ev.LegOpened(2))
     assert legs(driven(*deltas(12, 2))) == [CloseLeg(1)]
-    assert legs(driven(*deltas(7, 2))) == []
-    assert legs(driven(*deltas(2, 2))) == [OpenLeg(3)]
+    assert legs(driven(*deltas(12, 2))) == []
+    assert legs(driven(*deltas(9, 2))) == [OpenLeg(3)]
 
 
 def test_both_legs_may_be_blocked_by_themselves() -> None:

@@ -9,7 +9,8 @@ from parley.wire.event_stream import Message
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
     """A request's head as it was signed: `target` is the path with its query as they came, `headers` the fields in
-    the order of the wire with names in lower case, `:authority` among them as such."""
+    the order of the wire with names in lower case, `:authority` among them as such. Bytes of the wire are decoded as
+    UTF-8 with `surrogateescape`, so that they can be had back."""
 
     method: str
     target: str

@@ -39,7 +39,7 @@ def _upstream(
         http_status=http,
         ws_close=close,
         h2_error="NO_ERROR",
-        aws_exception="ModelError",
+        aws_exception="ServiceUnavailableError" if http == 503 else "ModelError",
         openai_type="server_error",
         vllm_code="processing_error",
         summary=summary,

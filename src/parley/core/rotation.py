@@ -15,14 +15,19 @@ _RETRY_S = 5.0
 class Rotation:
     """Ages in frames that a leg has worked on its turn.
 
-    From `due_frames` on the leg is replaced at a pause, from the limit on without one. Both come from the settings or,
-    where it is known, from the length of the model's context (`context_s`, 0 when it is not), whichever is earlier. A
-    model without a clock isn't rotated: its age is not known.
+    From `due_frames` on the leg is replaced at a pause, from the limit on without one. Both come from the settings,
+    which count what the leg was the first to hear, or, where it is known, from the length of the model's context
+    (`context_s`, 0 when it is not), which all of it fills; whichever is earlier. What a successor hears again does not
+    make it older: where a replay is long, rotating would otherwise be all that is done. A model without a clock isn't
+    rotated: its age is not known.
     """
 
     __slots__ = (
         "_at_once_frames",
+        "_context_frames",
         "_frame_s",
+        "_has_clock",
+        "_is_asked",
         "_pause_frames",
         "_set_frames",
         "_wait_until",
@@ -32,18 +37,21 @@ class Rotation:
     def __init__(self, limits: SessionLimits, profile: ModelProfile, *, context_s: float) -> None:
         self._frame_s = profile.frame_samples / SAMPLE_RATE
         self._pause_frames = profile.settle_frames
-        self._wait_until = 0
-        at_a_pause_s, at_once_s = limits.rotate_after_s, limits.rotate_force_s
-        if context_s:
-            at_a_pause_s = min(at_a_pause_s, context_s * _AT_A_PAUSE_SHARE)
-            at_once_s = min(at_once_s, context_s * _AT_ONCE_SHARE)
-        self._set_frames = int(at_a_pause_s / self._frame_s) if profile.has_clock else _NEVER
-        self._at_once_frames = int(at_once_s / self._frame_s) if profile.has_clock else _NEVER
-        self.due_frames = min(self._set_frames, self._at_once_frames)
+        self._has_clock = profile.has_clock
+        self._set_frames = self._frames(limits.rotate_after_s), self._frames(limits.rotate_force_s)
+        shares = _AT_A_PAUSE_SHARE, _AT_ONCE_SHARE
+        at_a_pause, at_once = (self._frames(context_s * share) if context_s else _NEVER for share in shares)
+        self._context_frames = at_a_pause, at_once
+        self._is_asked = False
+        self.began(0)
+
+    def _frames(self, seconds: float) -> int:
+        return int(seconds / self._frame_s)
 
     def ask(self) -> None:
         """Replace the leg at its next pause, whatever its age."""
-        if self._set_frames != _NEVER:
+        if self._has_clock:
+            self._is_asked = True
             self.due_frames = 0
 
     def is_due(self, frames: int, silent_frames: int) -> bool:
@@ -56,13 +64,22 @@ class Rotation:
 
     def tried(self, frames: int) -> None:
         """A successor was asked for; if nothing comes of it, the next one has to wait."""
-        self._wait_until = frames + int(_RETRY_S / self._frame_s)
+        self._wait_until = frames + self._frames(_RETRY_S)
 
-    def began(self) -> None:
-        """A leg begins to work, with its age at zero."""
+    def began(self, again_frames: int) -> None:
+        """A leg begins to work, with its age at zero; so many frames another has heard before it."""
         self._wait_until = 0
+        if not self._has_clock:
+            self.due_frames = self._at_once_frames = _NEVER
+            return
+        at_a_pause, at_once = (
+            min(own + again_frames, context)
+            for own, context in zip(self._set_frames, self._context_frames, strict=True)
+        )
+        self._at_once_frames = at_once
+        self.due_frames = 0 if self._is_asked else min(at_a_pause, at_once)
 
-    def done(self) -> None:
-        """The leg is another."""
-        self._wait_until = 0
-        self.due_frames = min(self._set_frames, self._at_once_frames)
+    def replaced(self, again_frames: int) -> None:
+        """The leg is another, which has heard or will hear so many frames that others had heard before it."""
+        self._is_asked = False
+        self.began(again_frames)

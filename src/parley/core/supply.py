@@ -158,7 +158,7 @@ class Supply:
     def _begin(self, leg: Leg, turn: Turn, now: float) -> None:
         said = self.feed.begin(leg, turn, now)
         if leg is self.legs.at_work:
-            self.rotation.began()
+            self.rotation.began((turn.fed - leg.base) // self._profile.frame_samples)
         self._pauses.began(leg)
         if self.recovery is not None and leg is self.legs.at_work:
             leg.is_replaying = True
@@ -310,7 +310,7 @@ class Supply:
     def _promote(self, successor: Leg, recovery: Recovery, now: float) -> None:
         """The successor is at it already."""
         self.legs.succeed()
-        self.rotation.done()
+        self.rotation.replaced((recovery.turn.fed - successor.base) // self._profile.frame_samples)
         if successor.is_at_work:
             successor.is_replaying = True
             recovery.began(successor.base, successor.base)
@@ -385,7 +385,7 @@ class Supply:
                 self.legs.drop_successor()
             return
         self.legs.succeed()
-        self.rotation.done()
+        self.rotation.replaced(leg.deltas)
         leg.is_replaying = False
         self._narration.hand_over(leg, turn, joint)
 

@@ -3,27 +3,23 @@
 import asyncio
 import binascii
 import contextlib
-import hashlib
 import logging
-import re
 from collections.abc import Mapping
-from urllib.parse import parse_qs
 
 from picows import WSListener, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
+from parley.access.principal import principal_of
 from parley.core.errors import ParleyError
 from parley.ingress.attachment import SessionHost
 from parley.ingress.refusal import error_body, error_headers
-from parley.ingress.threshold import Arrival
-from parley.ingress.websocket import OpenConnections, SocketLimits, WebSocketAttachment
+from parley.ingress.threshold import Arrival, flag
+from parley.ingress.websocket import OpenConnections, SocketLimits, WebSocketConnection
 from parley.wire.dialect import VllmDialect
 
 _log = logging.getLogger("parley.ingress")
 
 REALTIME_PATH = "/v1/realtime"
 SAGEMAKER_PATH = "/invocations-bidirectional-stream"
-_SIGNER = re.compile(r"AWS4-HMAC-SHA256 .*?Credential=([^/,\s]+)/")
-"""The access key of Signature Version 4, without the scope and the signature that change."""
 _KEY_BYTES = 16
 
 
@@ -33,13 +29,12 @@ class Upgrades:
     def __init__(self, host: SessionHost, limits: SocketLimits) -> None:
         self._host = host
         self._limits = limits
-        self._open = OpenConnections()
+        self._open = OpenConnections(limits)
 
     async def close(self) -> None:
         """Wait until the connections, whose sessions have ended, are closed by their peers; cut those that are not.
         Those that never had a session are told first."""
-        for connection in list(self._open.waiting):
-            connection.refuse(ParleyError("shutting-down"))
+        self._open.waiting.refuse_all(ParleyError("shutting-down"))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._limits.close_timeout_s):
                 await self._open.empty.wait()
@@ -55,9 +50,9 @@ class Upgrades:
             if path not in (REALTIME_PATH, SAGEMAKER_PATH):
                 raise ParleyError("not-found", f"WebSockets are served at {REALTIME_PATH} and {SAGEMAKER_PATH}.")
             _check_handshake(request.headers)
-            comes_back = bool(self._host.resume_window_s and _flag(query, "resume"))
+            comes_back = bool(flag(query, "resume") and self._host.resume_window_s)
             if comes_back:
-                self._check_waiting()
+                self._open.waiting.check()
             else:
                 self._host.check()
         except ParleyError as error:
@@ -66,16 +61,10 @@ class Upgrades:
         arrival = Arrival(
             principal=_principal(request.headers),
             takes_binary=path == SAGEMAKER_PATH,
-            forward_empty_deltas=_flag(query, "empty_deltas"),
+            forward_empty_deltas=flag(query, "empty_deltas"),
             comes_back=comes_back,
         )
-        return WebSocketAttachment(self._host, VllmDialect(), self._limits, arrival, self._open)
-
-    def _check_waiting(self) -> None:
-        if len(self._open.waiting) >= self._limits.waiting_max:
-            retry_after_s = self._limits.waiting_timeout_s
-            detail = f"{self._limits.waiting_max} connections wait to resume; retry after {retry_after_s:g} s."
-            raise ParleyError("at-capacity", detail, retry_after_s=retry_after_s)
+        return WebSocketConnection(self._host, VllmDialect(), self._limits, arrival, self._open)
 
 
 def _check_handshake(headers: Mapping[str, str]) -> None:
@@ -94,17 +83,7 @@ def _check_handshake(headers: Mapping[str, str]) -> None:
 
 def _principal(headers: Mapping[str, str]) -> str:
     """Who the client is, as far as its credentials tell: not they themselves, for this is kept; empty without any."""
-    credentials = headers.get("Authorization")
-    if not credentials:
-        return ""
-    # A signature differs with each request; whose it is does not.
-    signer = _SIGNER.match(credentials)
-    return hashlib.sha256((signer[1] if signer else credentials).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _flag(query: str, name: str) -> bool | None:
-    values = parse_qs(query, max_num_fields=64).get(name) if query else None
-    return None if not values else values[-1].lower() in ("1", "true", "yes")
+    return principal_of(headers.get("Authorization", ""))
 
 
 def _refusal(error: ParleyError) -> WSUpgradeResponseWithListener:

@@ -9,6 +9,7 @@ from parley.simulation.transcripts import Told
 from parley.simulation.user import User
 from parley.simulation.world import World
 from parley.wire import contract, vllm
+from parley.wire.contract_reading import parse_contract
 
 MODEL = "voxtral"
 
@@ -58,7 +59,7 @@ class PlainDevice:
 
     def message_received(self, end: End, message: bytes) -> None:
         """See `link.Peer`."""
-        event = contract.parse_contract(message)
+        event = parse_contract(message)
         self.told.take(event)
         if isinstance(event, contract.Created):
             self.session_name = event.session_id

@@ -28,6 +28,9 @@ def explains(drawn: Drawn, outcome: str, hosted: HostedSession | None, *, is_tak
         return True
     if outcome in ("superseded", "unknown-session") and is_taken:
         return True
+    if outcome == "upstream-stalled" and plan.slow_reader_a_minute:
+        # What it waited for was there, and it did not read.
+        return True
     if outcome.startswith("lost") or outcome in ("connect-failed", "connection-lost", "upstream-stalled"):
         # A client gave up: it was not let in, or not for long enough.
         return network

@@ -17,6 +17,7 @@ from parley.simulation.transcripts import Told
 from parley.simulation.user import User
 from parley.simulation.world import CLOCK_STEP_S, Timer, World
 from parley.wire import contract, vllm
+from parley.wire.contract_reading import parse_contract
 
 MODEL = "voxtral"
 _NO_CLOSE_FRAME = 1006
@@ -180,7 +181,7 @@ class ResumingDevice:
         """See `link.Peer`."""
         if end is not self._end:
             return
-        event = contract.parse_contract(message)
+        event = parse_contract(message)
         self.told.take(event)
         if isinstance(event, contract.Updated):
             self.token = event.token

@@ -8,7 +8,8 @@ from parley.simulation.link import End
 from parley.simulation.network import Network
 from parley.simulation.resuming_device import ResumingDevice
 from parley.simulation.world import World
-from parley.wire import contract
+from parley.wire import contract, contract_requests
+from parley.wire.contract_reading import parse_contract
 
 _STAYS_S = 5.0
 
@@ -82,17 +83,17 @@ class Rival:
             self._shown = self._acked(self._owner.session_name) - 1
         token = _STRANGERS_TOKEN if self.claim is Claim.UNKNOWN else self._owner.token
         self._world.log(self.name, "comes with {}", self.claim)
-        end.send(contract.encode_resume(token, self._shown))
+        end.send(contract_requests.encode_resume(token, self._shown))
 
     def message_received(self, end: End, message: bytes) -> None:
         """See `link.Peer`."""
-        event = contract.parse_contract(message)
+        event = parse_contract(message)
         match event:
             case contract.Created():
                 return
             case contract.Resumed():
                 self.is_master = True
-                self._world.after(_STAYS_S, lambda: end.send(contract.END_SESSION))
+                self._world.after(_STAYS_S, lambda: end.send(contract_requests.END_SESSION))
             case contract.Failed(parley_code=code, seq=0):
                 self.answer = str(code)
             case contract.Ended(reason):

@@ -1,0 +1,102 @@
+"""Who sent a request: by its signature, or without any check where nothing is checked."""
+
+import hmac
+from collections.abc import Callable
+
+from parley.access.access_key import AccessKey, AccessKeys
+from parley.access.canonical import wire_bytes
+from parley.access.event_chain import EventChain
+from parley.access.identity import Identity, SignedRequest
+from parley.access.principal import principal_of, principal_of_key
+from parley.access.replay import ReplayMemory
+from parley.access.signing_key import SigningKeys
+from parley.access.sigv4 import EVENTS_PAYLOAD, Claim, read_claim
+from parley.access.skew import SKEW_MAX_S, check_skew
+from parley.access.stamp import describe_time
+from parley.core.errors import ParleyError
+
+SERVICE = "sagemaker"
+
+
+class SigV4Authenticator:
+    """An `Authenticator` that verifies Signature Version 4 of requests that carry a stream of signed events.
+
+    `clock` gives seconds since 1970. With a `region` no other is taken; without one a request may name any, for it is
+    only a part of what is signed. A request is taken within `skew_max_s` of its time of signing, and once: see
+    `ReplayMemory`.
+    """
+
+    def __init__(
+        self,
+        keys: AccessKeys,
+        *,
+        clock: Callable[[], float],
+        region: str = "",
+        skew_max_s: float = SKEW_MAX_S,
+        requests_max: int = 65_536,
+        signing_keys_max: int = 256,
+    ) -> None:
+        self._keys = keys
+        self._clock = clock
+        self._region = region
+        self._skew_max_s = skew_max_s
+        # Signed up to so much ahead of this clock, a request is good until it is as much behind it.
+        self._replays = ReplayMemory(window_s=2 * skew_max_s, entries_max=requests_max)
+        self._signing_keys = SigningKeys(signing_keys_max)
+
+    def authenticate(self, request: SignedRequest) -> Identity:
+        """Who signed the request, and the guard of its events.
+
+        Raises:
+            ParleyError: not-authenticated, unknown-credentials, expired-credentials, clock-skew, invalid-signature,
+                request-replayed or at-capacity; the first that applies in this order, except that a request whose
+                shape alone makes its signature wrong is invalid-signature at once.
+        """
+        claim = read_claim(request, EVENTS_PAYLOAD)
+        self._check_scope(claim)
+        key = self._find_key(claim)
+        now_s = self._clock()
+        if key.is_expired(now_s):
+            raise ParleyError("expired-credentials", f"It is {describe_time(now_s)} by this server's clock.")
+        check_skew(claim.signed_at_s, now_s, self._skew_max_s, "The request")
+        claim.verify(self._signing_keys.find(key.secret_access_key, claim.scope))
+        self._replays.take(claim.signature, now_s, is_unique=claim.is_unique)
+        chain = EventChain(
+            claim.signature, key, claim.scope, self._signing_keys, clock=self._clock, skew_max_s=self._skew_max_s
+        )
+        return Identity(principal_of_key(key.principal or key.access_key_id), chain)
+
+    def _check_scope(self, claim: Claim) -> None:
+        service, region = claim.scope.service, claim.scope.region
+        if service != SERVICE:
+            raise ParleyError("invalid-signature", f"It is signed for the service `{service}`.")
+        if self._region and region != self._region:
+            raise ParleyError("invalid-signature", f"It is signed for the region `{region}`, not `{self._region}`.")
+
+    def _find_key(self, claim: Claim) -> AccessKey:
+        key = self._keys.find(claim.access_key_id)
+        if key is None:
+            raise ParleyError("unknown-credentials", "There is no such access key.")
+        if not hmac.compare_digest(wire_bytes(claim.session_token), key.session_token.encode()):
+            raise ParleyError("unknown-credentials", _describe_token(claim, key))
+        return key
+
+
+def _describe_token(claim: Claim, key: AccessKey) -> str:
+    if not claim.session_token:
+        return "The access key is a temporary one, and its session token is missing (AWS_SESSION_TOKEN)."
+    if not key.session_token:
+        return "The access key is a permanent one, and a session token came with it (AWS_SESSION_TOKEN)."
+    return "The session token is another one than the access key's."
+
+
+class OpenDoor:
+    """An `Authenticator` that lets everybody in: whoever a request says that it is from, for this server's own machine.
+    Events are taken signed or not."""
+
+    def authenticate(self, request: SignedRequest) -> Identity:
+        """Who says to have sent it; nobody in particular without an Authorization header."""
+        for name, value in request.headers:
+            if name == "authorization":
+                return Identity(principal_of(value), None)
+        return Identity("", None)
