@@ -431,3 +431,12 @@ def test_a_client_that_comes_back_may_send_again_though_its_input_had_ended() ->
     driven = running(is_opted_in=True)
     driven(ev.InputFinished(), ev.ClientClosed(), ev.ResumeRequested(2, 0), *deltas(2))
     assert not any(isinstance(effect, EndSession) for effect in driven(transcribed()))
+
+
+def test_where_no_models_are_known_the_client_may_name_any() -> None:
+    driven = Driven(models=())
+    driven(ev.LegOpened(1))
+    assert driven(ev.ModelNamed("anything"), ev.TurnStarted(), ev.AudioReceived(audio())) == [
+        StartTurn(1),
+        SendAudio(1, audio()),
+    ]

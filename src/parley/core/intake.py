@@ -207,7 +207,8 @@ class Intake:
     def model_named(self, event: ev.ModelNamed, _now: float) -> None:
         """The client named the model."""
         self.inputs += 1
-        if event.name and event.name not in self._models:
+        # Where the model server does not tell its models, the client may know them.
+        if event.name and self._models and event.name not in self._models:
             self._reject(ParleyError("model-not-found"))
             return
         self._model_named = True

@@ -22,7 +22,8 @@ from parley.core.turns import TurnQueue
 
 
 class Session:
-    """One live session. `models` are the names that a client may ask for; the empty name means any.
+    """One live session. `models` are the names that a client may ask for, any if there are none; the empty name
+    means any.
 
     `jitter` in [0, 1) spreads the retries of many sessions; `context_s` is the longest turn that the model takes, 0 if
     that is not known. `generation` numbers the client's connections in the order in which they were made; `is_attached`
