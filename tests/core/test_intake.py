@@ -440,3 +440,14 @@ def test_where_no_models_are_known_the_client_may_name_any() -> None:
         StartTurn(1),
         SendAudio(1, audio()),
     ]
+
+
+def test_an_acknowledgement_that_a_client_did_not_read_is_given_when_it_reads_again() -> None:
+    driven = running(is_opted_in=True, first=audio("1", 1_600))
+    assert driven(ev.ClientBlocked(), ev.TurnEnded()) == [EndTurn(1)]
+    assert driven(ev.ClientUnblocked()) == [acked(3, 1_600)]
+
+
+def test_a_client_that_reads_again_is_not_told_what_it_knows() -> None:
+    driven = running(is_opted_in=True, first=audio("1", 1_600))
+    assert driven(ev.TurnEnded(), ev.ClientBlocked(), ev.ClientUnblocked())[2:] == []

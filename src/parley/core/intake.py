@@ -35,6 +35,7 @@ class Intake:
         "_models",
         "_out",
         "_outlet",
+        "_owes_ack",
         "_supply",
         "_turns",
         "cursor",
@@ -60,6 +61,7 @@ class Intake:
         self._out = out
         self._model_named = False
         self._is_paused = False
+        self._owes_ack = False
         self._errors = 0
         self._acked_cursor = 0
         self.generation = 1
@@ -72,6 +74,8 @@ class Intake:
         self.generation = generation
         self.is_finished = False
         self._is_paused = False
+        # Whoever comes back is told in another way.
+        self._owes_ack = False
 
     def begin_count(self) -> None:
         """The client opted in: its messages count from here."""
@@ -82,7 +86,12 @@ class Intake:
         """Tell the client what is safe, if it has opted in."""
         self._acked_cursor = self.cursor
         if self._outlet.is_numbered:
-            self._outlet.state(InputAcked(self.inputs, self.cursor))
+            self._owes_ack = not self._outlet.state(InputAcked(self.inputs, self.cursor))
+
+    def reads_again(self) -> None:
+        """The client reads again: it is told what it could not be told meanwhile."""
+        if self._owes_ack:
+            self.acknowledge()
 
     # ---- audio
 

@@ -67,10 +67,11 @@ class Outlet:
         """The same as an answer to what only a client that knows Parley can have asked for."""
         self._put(SendNotice(notice))
 
-    def state(self, notice: Notice) -> None:
-        """Where things stand: not numbered, and not kept for later."""
+    def state(self, notice: Notice) -> bool:
+        """Where things stand: not numbered, and not kept for later. Whether it goes out."""
         if self.is_open:
             self._out.append(SendNotice(notice))
+        return self.is_open
 
     def last_number(self) -> int:
         """The number for what is said last; 0 for those who did not opt in."""

@@ -153,6 +153,7 @@ class Session:
 
     def _client_unblocked(self, _event: ev.ClientUnblocked, _now: float) -> None:
         self._outlet.open()
+        self._intake.reads_again()
 
     def _client_closed(self, _event: ev.ClientClosed, now: float) -> None:
         if not self._outlet.is_numbered:
