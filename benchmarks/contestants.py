@@ -41,6 +41,8 @@ class Contestant:
     path: str = "/v1/realtime"
     ready: str | None = None
     """Page that answers 200 when the server is up; without one, an open port is enough."""
+    ready_port: int | None = None
+    """Where that page is, if on another port."""
     opts_in: bool = False
     """Whether its sessions opt in to Parley's session contract: numbered events, acknowledgements both ways."""
 
@@ -145,11 +147,11 @@ class Server:
             tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
             raise BenchmarkError(f"{self.name} ended with status {self._process.returncode}:\n{tail}")
 
-    def wait_until_ready(self, page: str | None) -> None:
+    def wait_until_ready(self, page: str | None, port: int | None = None) -> None:
         deadline = time.monotonic() + _START_TIMEOUT_S
         while time.monotonic() < deadline:
             self.check()
-            if _answers(self.port, page):
+            if _answers(port or self.port, page):
                 return
             time.sleep(0.05)
         raise BenchmarkError(f"{self.name} was not ready within {_START_TIMEOUT_S:.0f} s; its log: {self._log}")
@@ -202,7 +204,7 @@ def started(contestant: Contestant, cpu: int) -> Iterator[Server]:
     if contestant.name == "nginx":
         _write_nginx_conf(contestant)
     with _process(contestant.name, contestant.port, contestant.command, cpu) as server:
-        server.wait_until_ready(contestant.ready)
+        server.wait_until_ready(contestant.ready, contestant.ready_port)
         yield server
 
 

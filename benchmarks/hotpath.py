@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -38,26 +39,19 @@ class Plan:
     search: bool
 
 
+Measure = Callable[[Contestant, Server, int, Duration], Reading]
+"""One probe of a started server with so many sessions for so long."""
+
+
 class Bench:
     """A run: all servers up at the same time on one core, one of them under load at a time."""
 
-    def __init__(self, plan: Plan, pace: Pace, server_cpu: int, upstream: Server) -> None:
+    def __init__(self, plan: Plan, append_ms: int, server_cpu: int, measure: Measure) -> None:
         self._plan = plan
-        self._pace = pace
+        self._append_ms = append_ms
         self._cpu = server_cpu
-        self._upstream = upstream
+        self._measure = measure
         self._best: dict[str, int] = {}
-
-    def calibrate(self, port: int, load_cpu: int) -> Reading:
-        """What the load generator and the model server reach by themselves, on their one core."""
-        direct = Contestant("direct", "nothing between", port, ())
-        plan = self._plan
-        for _attempt in range(2):
-            reading = measure(direct, self._upstream, self._upstream, DIRECT_SESSIONS, self._pace, plan.trial, load_cpu)
-            _tell(direct, reading, reading.carried(plan.bound_ms))
-            if reading.carried(plan.bound_ms):
-                break
-        return reading
 
     def run_pass(self, order: list[Contestant]) -> Pass:
         with ExitStack() as stack:
@@ -97,24 +91,35 @@ class Bench:
             return Search(best, 1 + plan.resolution * 1.5, plan.resolution, SESSIONS_MAX)
         if record.fixed is None:
             return Search(plan.fixed_sessions, plan.growth, plan.resolution, SESSIONS_MAX)
-        saturated = 1e6 / max(record.fixed.cpu_us, 1.0) * self._pace.append_ms / 1000
+        saturated = 1e6 / max(record.fixed.cpu_us, 1.0) * self._append_ms / 1000
         return Search(round(saturated), plan.growth, plan.resolution, SESSIONS_MAX)
 
     def _probe(
         self, contestant: Contestant, server: Server, record: Record, sessions: int, duration: Duration
     ) -> Reading:
         for attempt in (1, 2):
-            reading = measure(contestant, server, self._upstream, sessions, self._pace, duration, self._cpu)
+            reading = self._measure(contestant, server, sessions, duration)
             record.probes.append(reading)
             carried = reading.carried(self._plan.bound_ms)
-            _tell(contestant, reading, carried)
+            tell(contestant, reading, carried)
             disturbed = reading.foreign_share > FOREIGN_SHARE_MAX or reading.generator_late
             if carried or attempt == 2 or not disturbed:
                 break
         return reading
 
 
-def _tell(contestant: Contestant, reading: Reading, carried: bool) -> None:
+def _calibrate(plan: Plan, upstream: Server, pace: Pace, load_cpu: int) -> Reading:
+    """What the load generator and the model server reach by themselves, on their one core."""
+    direct = Contestant("direct", "nothing between", upstream.port, ())
+    for _attempt in range(2):
+        reading = measure(direct, upstream, upstream, DIRECT_SESSIONS, pace, plan.trial, load_cpu)
+        tell(direct, reading, reading.carried(plan.bound_ms))
+        if reading.carried(plan.bound_ms):
+            break
+    return reading
+
+
+def tell(contestant: Contestant, reading: Reading, carried: bool) -> None:
     verdict = "ok" if carried else "no"
     if reading.errors:
         verdict += f", {reading.errors} sessions failed: {reading.first_error}"
@@ -124,15 +129,16 @@ def _tell(contestant: Contestant, reading: Reading, carried: bool) -> None:
         verdict += f", {reading.altered} appends altered"
     elif reading.generator_late:
         verdict += f", the load generator was late (p99 {reading.late_p99_ms:.0f} ms)"
+    load = f"  load {reading.load_share:4.0%}" if reading.load_share else ""
     print(
-        f"  {contestant.name:7} {reading.sessions:5} sessions  p50 {reading.p50_ms:7.1f}  p99 {reading.p99_ms:7.1f} ms"
+        f"  {contestant.name:11} {reading.sessions:5} sessions  p50 {reading.p50_ms:7.1f}  p99 {reading.p99_ms:7.1f} ms"
         f"  {reading.cpu_us:5.0f} us/message ({reading.user_us:.0f} user)  core {reading.busy_share:4.0%}"
-        f"  others {reading.foreign_share:4.0%}  {verdict}",
+        f"  others {reading.foreign_share:4.0%}{load}  {verdict}",
         flush=True,
     )
 
 
-def _version(*command: str) -> str:
+def version_of(*command: str) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except OSError:
@@ -151,10 +157,10 @@ def _environment(plan: Plan, pace: Pace, cpus: tuple[int, int], nginx: str) -> d
         "cpu": models[0] if models else "unknown",
         "cores": os.cpu_count(),
         "kernel": platform.release(),
-        "parley": _version(str(ROOT / ".venv" / "bin" / "parley"), "--version"),
-        "python": _version(str(ROOT / ".venv" / "bin" / "python"), "--version"),
-        "nginx": _version(nginx, "-v"),
-        "peers": _version(str(PEER_PYTHON), "-c", code),
+        "parley": version_of(str(ROOT / ".venv" / "bin" / "parley"), "--version"),
+        "python": version_of(str(ROOT / ".venv" / "bin" / "python"), "--version"),
+        "nginx": version_of(nginx, "-v"),
+        "peers": version_of(str(PEER_PYTHON), "-c", code),
         "server_cpu": cpus[0],
         "load_cpu": cpus[1],
         "append_ms": pace.append_ms,
@@ -237,8 +243,12 @@ def _run(options: argparse.Namespace) -> None:
     text = ""
     began_s = time.monotonic()
     with start_model_server(options.port, load_cpu, pace.arguments()) as upstream:
-        bench = Bench(plan, pace, server_cpu, upstream)
-        direct = bench.calibrate(options.port, load_cpu)
+
+        def probe(contestant: Contestant, server: Server, sessions: int, duration: Duration) -> Reading:
+            return measure(contestant, server, upstream, sessions, pace, duration, server_cpu)
+
+        bench = Bench(plan, pace.append_ms, server_cpu, probe)
+        direct = _calibrate(plan, upstream, pace, load_cpu)
         environment["direct"] = asdict(direct)
         for index in range(plan.passes):
             turn = index % len(chosen)
@@ -249,7 +259,7 @@ def _run(options: argparse.Namespace) -> None:
     print(f"\n{text}\n\n{time.monotonic() - began_s:.0f} s; every probe is in benchmarks/results/latest.json")
 
 
-def _take_priority(nice: int) -> None:
+def take_priority(nice: int) -> None:
     os.nice(nice)
     group = Path("/proc/self/autogroup")
     if group.exists():  # where the kernel groups by session, a process's own niceness counts only within its group
@@ -265,7 +275,7 @@ def main() -> int:
     options = _parse()
     try:
         if options.nice:
-            _take_priority(options.nice)
+            take_priority(options.nice)
         _run(options)
     except PermissionError:
         print("bench: a negative --nice needs root", file=sys.stderr)

@@ -5,7 +5,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.contestants import LOAD, TICKS_PER_S, BenchmarkError, Contestant, CpuTime, Server
@@ -62,6 +63,8 @@ class Reading:
     """Of the server's core, taken by the server."""
     foreign_share: float
     """Of the server's core, taken by anything else: the measurement's noise."""
+    load_share: float = 0.0
+    """Of its own core, taken by the load generator, where it says so."""
 
     @property
     def cpu_us(self) -> float:
@@ -86,6 +89,14 @@ def measure(
     command = [str(LOAD), "run", "--port", str(contestant.port), "--path", contestant.path]
     command += ["--sessions", str(sessions), *pace.arguments(), *(("--contract", "1") if contestant.opts_in else ())]
     command += ["--warm-s", str(duration.warm_s), "--measure-s", str(duration.measure_s)]
+    reading = drive(command, server, cpu)
+    _settle(server, upstream)
+    after = _count(upstream)
+    return replace(reading, altered=after["altered"] - before["altered"])
+
+
+def drive(command: Sequence[str], server: Server, cpu: int) -> Reading:
+    """Runs a load generator once against a started server; `cpu` is the server's core."""
     started = ended = _Usage.of(server, cpu)
     result = ""
     # The load generator inherits this process's core.
@@ -100,9 +111,7 @@ def measure(
                 result = line
     if load.returncode != 0 or not result:
         raise BenchmarkError(f"the load generator ended with status {load.returncode}")
-    _settle(server, upstream)
-    after = _count(upstream)
-    return _reading(json.loads(result), started, ended, after["altered"] - before["altered"])
+    return _reading(json.loads(result), started, ended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +134,7 @@ def _busy_ticks(cpu: int) -> int:
     raise BenchmarkError(f"/proc/stat has no line for cpu{cpu}")
 
 
-def _reading(result: dict[str, float | int | str], started: _Usage, ended: _Usage, altered: int) -> Reading:
+def _reading(result: dict[str, float | int | str], started: _Usage, ended: _Usage) -> Reading:
     wall_s = max(ended.at_s - started.at_s, 1e-9)
     cpu = ended.server - started.server
     messages = max(int(result["appends"]), 1)
@@ -139,11 +148,12 @@ def _reading(result: dict[str, float | int | str], started: _Usage, ended: _Usag
         lost=int(result["due"]) - int(result["answered"]),
         errors=int(result["errors"]),
         first_error=str(result["first_error"]),
-        altered=altered,
+        altered=0,
         user_us=cpu.user_s / messages * 1e6,
         system_us=cpu.system_s / messages * 1e6,
         busy_share=cpu.total_s / wall_s,
         foreign_share=max(0.0, busy_s - cpu.total_s) / wall_s,
+        load_share=float(result.get("load_share", 0.0)),
     )
 
 

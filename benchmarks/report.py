@@ -68,12 +68,12 @@ def _p99_ms(record: Record) -> float | None:
     return record.fixed.p99_ms if record.fixed else None
 
 
-def table(passes: Sequence[Pass], titles: dict[str, str]) -> str:
-    """A Markdown table of medians over the passes, with the least and the greatest in brackets."""
+def table(passes: Sequence[Pass], titles: dict[str, str], of: Sequence[str] = RIVALS, unit: str = "message") -> str:
+    """A Markdown table of medians over the passes, with the least and the greatest in brackets; ratios to `of`."""
     names = [name for name in titles if any(name in each for each in passes)]
-    rivals = [rival for rival in RIVALS if rival in names]
+    rivals = [rival for rival in of if rival in names]
     head = ["", "sessions on one core", *(f"÷ {rival}" for rival in rivals)]
-    head += ["CPU µs per message", "of it user", *(f"÷ {rival}" for rival in rivals), "p99 ms"]
+    head += [f"CPU µs per {unit}", "of it user", *(f"÷ {rival}" for rival in rivals), "p99 ms"]
     rows = [head, ["---", *("---:" for _ in head[1:])]]
     for name in names:
         row = [titles[name], _spread(_values(passes, name, _sessions_max), ",.0f")]
@@ -113,10 +113,10 @@ def cautions(passes: Sequence[Pass], titles: dict[str, str], quiet_share: float)
     return found
 
 
-def write(folder: Path, environment: dict[str, Any], passes: Sequence[Pass], text: str) -> None:
-    """`latest.json` with every probe and `latest.md` with the table."""
+def write(folder: Path, environment: dict[str, Any], passes: Sequence[Pass], text: str, name: str = "latest") -> None:
+    """NAME.json with every probe and NAME.md with the table."""
     folder.mkdir(parents=True, exist_ok=True)
     every = [{name: asdict(record) for name, record in each.items()} for each in passes]
     figures = json.dumps({"environment": environment, "passes": every}, indent=1)
-    (folder / "latest.json").write_text(figures + "\n")
-    (folder / "latest.md").write_text(text + "\n")
+    (folder / f"{name}.json").write_text(figures + "\n")
+    (folder / f"{name}.md").write_text(text + "\n")

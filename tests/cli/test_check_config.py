@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from parley.cli import main
-from parley.server.settings import KEYS
+from parley.server.settings import KEYS, TABLES
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +16,7 @@ def _without_settings_of_this_shell(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_setting_is_shown_with_its_origin(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["check-config", "--port", "9000"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(KEYS)
+    assert len(lines) == len(KEYS) + len(TABLES)
     assert "server.port 9000 flag --port" in [" ".join(line.split()) for line in lines]
 
 
@@ -46,6 +46,33 @@ def test_all_mistakes_are_listed_a_line_each(
 def test_every_option_of_serve_is_taken(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["check-config", option, "ws://host/path"]) == 0
     assert f"flag {option}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        (["--http2"], {"http2.enabled": "true flag --http2"}),
+        (["--http2-port", "9443"], {"http2.enabled": "true flag --http2-port", "http2.port": "9443 flag --http2-port"}),
+        (["--http2", "--http2-port", "0"], {"http2.enabled": "true flag --http2", "http2.port": "0 flag --http2-port"}),
+        ([], {"http2.enabled": "false default"}),
+    ],
+)
+def test_the_options_of_the_sagemaker_endpoint_turn_it_on(
+    options: list[str], shown: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["check-config", *options]) == 0
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    listed = {name: " ".join(rest.split()) for name, rest in lines}
+    assert {name: listed[name] for name in shown} == shown
+
+
+def test_each_endpoint_of_the_file_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "parley.toml"
+    path.write_text('[[endpoints]]\nname = "voxtral"\nvariant = "large"\n')
+    assert main.run(["check-config", "--config", str(path)]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert f'endpoints[1].name "voxtral" file {path}' in lines
+    assert f'endpoints[1].variant "large" file {path}' in lines
 
 
 def test_keys_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,15 +4,19 @@ import os
 import pty
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from parley.cli import main
 from parley.cli.serve import greeting
+from parley.server.ready import Http2Address, Ready
 from parley.server.settings import KEYS
+from tests.support.http2 import Http2Client
 
 BOUND_S = 45.0
 
@@ -116,6 +120,65 @@ async def test_a_port_in_use_is_one_line_and_status_3() -> None:
     assert str(port) in line
 
 
+async def test_the_sagemaker_endpoint_is_there_with_one_option_and_its_clients_are_told_how(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    port = free_port()
+    async with serving("--port", "0", "--engine", "scripted", "--http2", "--http2-port", str(port)) as server:
+        said = await server.greeted()
+        authorities_file = tmp_path / "parley" / "tls" / "ca.pem"
+        assert f'endpoint_uri="https://127.0.0.1:{port}"' in said
+        assert f"export SSL_CERT_FILE={authorities_file}" in said
+        context = ssl.create_default_context(cafile=str(authorities_file))
+        context.set_alpn_protocols(["h2"])
+        async with Http2Client(port, ssl_context=context) as client:
+            assert (await client.open("/ping", method="GET", end_stream=True).head())[0] == 200
+        server.process.send_signal(signal.SIGTERM)
+        assert (await server.ended())[0] == 0
+        assert not await accepts(port)
+
+
+async def test_a_port_of_that_endpoint_in_use_is_one_line_and_status_3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        async with serving("--port", "0", "--engine", "scripted", "--http2-port", str(port)) as server:
+            status, errors = await server.ended()
+    assert status == 3
+    assert errors.splitlines()[-1] == (
+        f"parley: port-in-use: Port {port} of 127.0.0.1 is in use. Stop what uses it, or choose another with "
+        "--http2-port."
+    )
+
+
+async def test_each_problem_of_a_file_of_keys_is_a_line_with_its_code(tmp_path: Path) -> None:
+    path = write_keys(tmp_path, "[[key]]\naccess_key_id = 1\n")
+    async with serving("--port", "0", "--http2", "--set", f"http2.credentials_file={path}") as server:
+        status, errors = await server.ended()
+    assert status == 3
+    lines = errors.splitlines()
+    assert len(lines) > 1
+    assert all(line.startswith("parley: credentials-unusable: ") for line in lines)
+
+
+def write_keys(folder: Path, text: str) -> Path:
+    path = folder / "keys.toml"
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+def test_an_endpoint_that_strangers_could_use_is_wrong_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["serve", "--http2", "--set", "http2.host=0.0.0.0"]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("parley: invalid-settings: flag --set: http2.host is 0.0.0.0, which other machines may")
+    assert "without http2.credentials_file anybody could open streams" in first
+    assert "needs a certificate" in second
+
+
 async def test_a_model_server_that_is_not_installed_is_named_and_status_3() -> None:
     async with serving("--port", "0", "--launch", "no-such-model-server serve") as server:
         status, errors = await server.ended()
@@ -143,11 +206,37 @@ def test_wrong_settings_are_status_2(capsys: pytest.CaptureFixture[str]) -> None
     ],
 )
 def test_the_greeting_shows_an_address_that_can_be_used(host: str, address: str) -> None:
-    text = greeting(host, 8080)
+    text = greeting(Ready(host, 8080))
     assert f"http://{address}\n" in text
     assert f"ws://{address}/v1/realtime" in text
 
 
+def test_the_greeting_says_nothing_of_sagemaker_where_it_is_not_asked_for() -> None:
+    assert "SageMaker" not in greeting(Ready("127.0.0.1", 8080))
+
+
+def test_the_greeting_shows_the_change_that_an_aws_client_needs() -> None:
+    http2 = Http2Address("https://127.0.0.1:8443", 8443, Path("/home/ada lovelace/ca.pem"), is_verified=False)
+    lines = greeting(Ready("127.0.0.1", 8080, http2, "voxtral")).splitlines()
+    assert [line.strip() for line in lines if "8443" in line] == [
+        'in Python              endpoint_uri="https://127.0.0.1:8443"',
+        'in Node                endpoint: "https://127.0.0.1:8443"',
+    ]
+    text = "\n".join(lines)
+    assert 'EndpointName "voxtral"' in text
+    assert "export SSL_CERT_FILE='/home/ada lovelace/ca.pem'" in text
+    assert "export NODE_EXTRA_CA_CERTS='/home/ada lovelace/ca.pem'" in text
+    assert "any, as signatures are not verified here" in text
+    assert lines[-1].split() == ["stop", "Ctrl-C"]
+
+
+def test_the_greeting_asks_for_no_trust_in_a_certificate_that_has_it() -> None:
+    text = greeting(Ready("0.0.0.0", 8080, Http2Address("https://gpu-1:8443", 8443, None, is_verified=True), "parley"))
+    assert "https://gpu-1:8443" in text
+    assert "CERT" not in text
+    assert "credentials" not in text
+
+
 @pytest.mark.parametrize(("port", "line"), [(8080, "FILE.wav"), (9000, "FILE.wav --url ws://127.0.0.1:9000")])
 def test_the_greeting_names_the_address_only_where_the_client_needs_it(port: int, line: str) -> None:
-    assert f"parley transcribe {line}\n" in greeting("127.0.0.1", port)
+    assert f"parley transcribe {line}\n" in greeting(Ready("127.0.0.1", port))

@@ -281,6 +281,7 @@ def test_an_output_that_cannot_hold_the_result_is_refused_first(
         (["--quiet"], "one of them"),
         (["-", "-"], "read once"),
         (["--url", "ftp://host", "a.wav"], "not one of a WebSocket server"),
+        (["--url", "sagemaker://x?regoin=1", "a.wav"], "variant, region, path"),
     ],
 )
 def test_a_mistaken_command_line_is_explained(

@@ -1,10 +1,12 @@
 """A whole server whose host is in reach, for connections that need no socket."""
 
 import asyncio
+from dataclasses import replace
 from typing import Protocol
 
 from parley.server.app import Gateway
 from parley.server.host import Host
+from parley.server.settings import Http2Settings
 from tests.support.gateway import RunningGateway, Values
 
 
@@ -15,10 +17,13 @@ class Breakable(Protocol):
 
 
 class ContractServer(RunningGateway):
-    """See `RunningGateway`; `host` is what its listeners ask, and `wires` are those that no listener knows."""
+    """See `RunningGateway`; `host` is what its listeners ask, `http2_port` is where it speaks HTTP/2, in clear, and
+    `wires` are connections that have to be broken at the end."""
 
     def __init__(self, url: str, server: Values, upstream: Values, session: Values) -> None:
         super().__init__(url, server, upstream, session)
+        self.settings = replace(self.settings, http2=Http2Settings(enabled=True, port=0, cleartext=True))
+        self.http2_port = 0
         self.wires: list[Breakable] = []
         self._host: Host | None = None
 
@@ -38,6 +43,8 @@ class ContractServer(RunningGateway):
             # The composition root has no other use for handing it out.
             self._host = gateway._host
             self.port = await gateway.start()
+            assert gateway.http2 is not None, "it is enabled"
+            self.http2_port = gateway.http2.port
             self._listening.set()
             await self._stopping.wait()
             await gateway.stop(self.hurry)

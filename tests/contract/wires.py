@@ -4,6 +4,7 @@
 Transport.connect ──► Wire      MemoryWire   the server's host and dialect, no socket in between
                                 SocketWire   /v1/realtime, text frames
                                              /invocations-bidirectional-stream, binary frames
+                             Http2Wire    SageMaker's endpoint, parts in signing events
 ```
 A further transport is a further class with the same methods, and an entry in `TRANSPORTS`.
 """
@@ -15,17 +16,23 @@ from abc import ABC, abstractmethod
 from collections import deque
 from typing import Any, Protocol
 
+from h2.errors import ErrorCodes
+
 from parley.core import events as ev
 from parley.core.content import Audio, Text
-from parley.core.errors import ParleyError
+from parley.core.errors import ERRORS, ParleyError
 from parley.core.notices import Notice
 from parley.core.usage import Usage
 from parley.ingress.attachment import SessionHost, SessionPort
 from parley.ingress.threshold import Arrival, Threshold
 from parley.wire.dialect import Resume, VllmDialect
+from parley.wire.event_stream import Decoder
+from parley.wire.payload_part import PayloadPart, StreamFailure, encode_part, parse_response
 from tests.contract.server import ContractServer
 from tests.support.client import DROPPED, NO_CODE, Ending, Event
+from tests.support.http2 import ClientStream, Http2Client
 from tests.support.raw import BINARY, CLOSE, PING, PONG, TEXT, RawSocket, frame
+from tests.support.signing import EVENT_STREAM, TARGET, EventSigner
 from tests.support.waiting import Changes
 
 __all__ = ["TRANSPORTS", "Ending", "Event", "RefusedError", "Transport", "Wire", "WireClosedError"]
@@ -282,12 +289,114 @@ class WebSocket:
         return SocketWire(socket, self._opcode)
 
 
+# ---- over HTTP/2
+
+
+class _Client(Http2Client):
+    """A client that can be cut off without waiting."""
+
+    def abort(self) -> None:
+        self._writer.transport.abort()
+
+    async def connect(self) -> None:
+        """Its reading task ends with the connection."""
+        await self.__aenter__()
+
+
+class Http2Wire(Wire):
+    """A stream of SageMaker's endpoint. HTTP/2 has no close codes: the exception at the end names the error, and the
+    error's close code is what a WebSocket's would be."""
+
+    def __init__(self, client: _Client, stream: ClientStream) -> None:
+        self._client = client
+        self._stream = stream
+        # No verification: a chain that begins anywhere.
+        self._signer = EventSigner("0" * 64)
+        self._decoder = Decoder()
+        self._received: deque[PayloadPart | StreamFailure] = deque()
+        self._ending = WireClosedError(1000, "")
+        stream.holds_credit = True
+
+    async def send_message(self, message: bytes) -> None:
+        try:
+            if not self._is_gone:
+                await self._stream.send(self._signer.sign(encode_part(message)))
+        except AssertionError:
+            if not self._is_gone:
+                raise
+
+    @property
+    def _is_gone(self) -> bool:
+        return self._stream.reset_code is not None or self._client.is_lost
+
+    async def receive(self) -> Event:
+        while not self._received:
+            await self._read()
+        received = self._received.popleft()
+        if isinstance(received, PayloadPart):
+            assert received.is_text
+            assert received.is_complete
+            event = json.loads(received.data)
+            assert isinstance(event, dict)
+            return event
+        # An InternalStreamFailure has no code of its own: its message begins with it.
+        code = received.code or received.message.partition(":")[0]
+        self._ending = WireClosedError(ERRORS[code].ws_close, code)
+        return await self.receive()
+
+    async def _read(self) -> None:
+        stream = self._stream
+        if self._is_gone and not stream.has_ended:
+            raise WireClosedError(DROPPED, "")
+        stream.return_credit()
+        data = await stream.read()
+        stream.holds_credit = True
+        if not data:
+            assert self._decoder.is_between_messages
+            self._client.abort()
+            raise self._ending
+        self._received.extend(parse_response(message) for message in self._decoder.feed(data))
+
+    def abort(self) -> None:
+        self._client.abort()
+
+    async def close(self, code: int) -> None:
+        """It is over without END_STREAM, which would be the end of the input."""
+        codes = {1000: ErrorCodes.CANCEL, 1001: ErrorCodes.NO_ERROR}
+        self._stream.reset(codes.get(code, ErrorCodes.INTERNAL_ERROR))
+        self._client.ping()
+        await self._client.until_pong()
+        self._client.abort()
+
+
+class Http2:
+    """SageMaker's endpoint."""
+
+    name = "http2"
+
+    async def connect(self, server: ContractServer, *, comes_back: bool, credentials: str) -> Wire:
+        client = _Client(server.http2_port)
+        await client.connect()
+        server.wires.append(client)
+        headers = {"content-type": EVENT_STREAM}
+        if comes_back:
+            headers["x-amzn-sagemaker-model-query-string"] = "resume=1"
+        if credentials:
+            headers["authorization"] = credentials
+        stream = client.open(TARGET, headers)
+        status, _ = await stream.head()
+        if status != 200:
+            raise RefusedError(json.loads(await stream.read_all())["ErrorCode"])
+        return Http2Wire(client, stream)
+
+
 TRANSPORTS: dict[str, Transport] = {
     transport.name: transport
     for transport in (
         Memory(),
         WebSocket("websocket", "/v1/realtime", TEXT),
         WebSocket("container", "/invocations-bidirectional-stream", BINARY),
+        Http2(),
     )
 }
 """By name. Every test of the contract runs over all of them."""

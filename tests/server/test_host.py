@@ -14,6 +14,8 @@ from parley.core.limits import SessionLimits
 from parley.core.profile import ModelProfile, profile_of
 from parley.ingress.attachment import SessionName
 from parley.server.host import Host, Sources
+from parley.server.live_sessions import LiveSessions
+from parley.server.places import Places
 from parley.server.runner import ClientPort, SessionRunner
 from parley.upstream.health import HealthOptions, UpstreamHealth
 from parley.wire.vllm import encode_audio
@@ -50,24 +52,29 @@ class Node:
         self.health.ready = True
         self.health.models = ("first", "second")
         self.admission = WatchedAdmission(sessions_max, self.changes)
-        self.host = Host(
+        self.live = LiveSessions(
+            random=random.Random(1).randbytes, window_s=WINDOW_S, retry_after_s=RETRY_AFTER_S, tasks=tasks
+        )
+        self.host = self.make_host(model)
+        self.attachments: list[FakeAttachment] = []
+        self.profiles_of: list[str] = []
+
+    def make_host(self, model: str, *bounds: Admission) -> Host:
+        """A host of this node; all of them share its places and what lives on it."""
+        return Host(
             limits=SessionLimits(resume_window_s=WINDOW_S),
-            admission=self.admission,
+            live=self.live,
+            places=Places(self.admission, *bounds),
             upstream=self.upstream,
             health=self.health,
             model=model,
-            retry_after_s=RETRY_AFTER_S,
             sources=Sources(
-                random=random.Random(1).randbytes,
                 jitter=lambda: 0.5,
                 profile=self._profile,
                 context_s=lambda: 0.0,
                 measure_speech=lambda _pcm: 0,
             ),
-            tasks=tasks,
         )
-        self.attachments: list[FakeAttachment] = []
-        self.profiles_of: list[str] = []
 
     def _profile(self, model: str) -> ModelProfile:
         self.profiles_of.append(model)
@@ -120,7 +127,7 @@ async def node(*, sessions_max: int = 8, model: str = "") -> AsyncIterator[Node]
     async with asyncio.TaskGroup() as tasks:
         one = Node(tasks, sessions_max=sessions_max, model=model)
         yield one
-        one.host.hurry()
+        one.live.hurry()
 
 
 async def test_a_session_has_an_id_and_a_time_of_its_own() -> None:
@@ -158,7 +165,7 @@ async def test_every_refusal_says_when_to_retry() -> None:
         one.health.ready = False
         away = one.refusal()
         runner.receive(ev.ClientClosed())
-        await one.host.drain(1.0)
+        await one.live.drain(1.0)
         going = one.refusal()
         assert [error.code for error in (full, away, going)] == ["at-capacity", "upstream-unavailable", "shutting-down"]
         assert {error.retry_after_s for error in (full, away, going)} == {RETRY_AFTER_S}
@@ -189,14 +196,14 @@ async def test_no_model_is_named_while_none_is_known() -> None:
 
 async def test_a_drain_without_sessions_ends_at_once() -> None:
     async with node() as one:
-        await bounded("the drain", one.host.drain(600.0))
+        await bounded("the drain", one.live.drain(600.0))
 
 
 async def test_a_drain_ends_idle_sessions_at_once_and_tells_them() -> None:
     async with node() as one:
         for _ in range(2):
             one.open().start()
-        await bounded("the drain", one.host.drain(600.0))
+        await bounded("the drain", one.live.drain(600.0))
         assert [attachment.end_code for attachment in one.attachments] == ["shutting-down"] * 2
         assert one.admission.live == 0
 
@@ -204,7 +211,7 @@ async def test_a_drain_ends_idle_sessions_at_once_and_tells_them() -> None:
 async def test_a_drain_waits_for_a_turn_in_flight() -> None:
     async with node() as one:
         await one.at_work()
-        draining = asyncio.create_task(one.host.drain(600.0))
+        draining = asyncio.create_task(one.live.drain(600.0))
         await asyncio.sleep(0)
         assert one.attachments[0].ended == []
         one.upstream.finish_turn()
@@ -216,7 +223,7 @@ async def test_a_drain_waits_for_a_turn_in_flight() -> None:
 async def test_a_drain_ends_a_turn_that_hangs_at_the_deadline() -> None:
     async with node() as one:
         await one.at_work()
-        await bounded("the drain", one.host.drain(0.05))
+        await bounded("the drain", one.live.drain(0.05))
         assert one.attachments[0].end_code == "shutting-down"
         assert one.upstream.leg.told[-1] == "close"
 
@@ -224,9 +231,9 @@ async def test_a_drain_ends_a_turn_that_hangs_at_the_deadline() -> None:
 async def test_hurry_ends_a_turn_that_hangs_at_once() -> None:
     async with node() as one:
         await one.at_work()
-        draining = asyncio.create_task(one.host.drain(600.0))
+        draining = asyncio.create_task(one.live.drain(600.0))
         await asyncio.sleep(0)
-        one.host.hurry()
+        one.live.hurry()
         await bounded("the drain", draining)
         assert one.attachments[0].end_code == "shutting-down"
 
@@ -271,7 +278,7 @@ async def test_a_session_comes_back_while_the_model_server_is_away() -> None:
 async def test_a_session_that_ended_is_told_from_one_that_never_was() -> None:
     async with node() as one:
         token = one.detached()
-        one.host.hurry()
+        one.live.hurry()
         for known, code in ((token, "expired"), ("never", "unknown-session")):
             with pytest.raises(ParleyError) as caught:
                 one.resumed(known)
@@ -297,7 +304,7 @@ async def test_a_session_comes_back_for_its_principal_alone() -> None:
 async def test_a_drain_ends_detached_sessions_too() -> None:
     async with node() as one:
         one.detached()
-        await bounded("the drain", one.host.drain(600.0))
+        await bounded("the drain", one.live.drain(600.0))
         assert one.admission.live == 0
 
 
@@ -323,3 +330,68 @@ async def test_a_session_goes_by_the_clock_of_the_nodes_model() -> None:
     async with node(model="second") as one:
         one.open().receive(ev.ClientClosed())
         assert one.profiles_of == ["second"]
+
+
+# ---- several hosts of one node
+
+
+async def test_a_session_comes_back_at_another_host_of_the_node() -> None:
+    async with node() as one:
+        token = one.detached()
+        attachment = FakeAttachment(one.changes)
+        one.make_host("second").resume(attachment, token, 0, "").start()
+        assert attachment.told == ["Resumed"]
+
+
+async def test_arrivals_are_counted_for_all_hosts_of_the_node() -> None:
+    async with node() as one:
+        other = one.make_host("second")
+        assert [one.host.next_arrival(), other.next_arrival(), one.host.next_arrival()] == [1, 2, 3]
+
+
+async def test_a_drain_ends_the_sessions_of_all_hosts() -> None:
+    async with node() as one:
+        other = one.make_host("second")
+        one.open().start()
+        attachment = FakeAttachment(one.changes)
+        other.open(attachment).start()
+        await bounded("the drain", one.live.drain(600.0))
+        assert [one.attachments[0].end_code, attachment.end_code] == ["shutting-down"] * 2
+        for host in (one.host, other):
+            with pytest.raises(ParleyError) as caught:
+                host.check()
+            assert caught.value.code == "shutting-down"
+
+
+async def test_a_session_takes_a_place_on_the_node_and_one_of_its_host() -> None:
+    async with node(sessions_max=2) as one:
+        own = Admission(1, RETRY_AFTER_S)
+        small = one.make_host("second", own)
+        port = small.open(FakeAttachment(one.changes))
+        with pytest.raises(ParleyError) as full:
+            small.open(FakeAttachment(one.changes))
+        assert full.value.code == "at-capacity"
+        assert (one.admission.live, own.live) == (1, 1)
+        one.open()
+        assert one.refusal().code == "at-capacity"
+        port.receive(ev.ClientClosed())
+        await one.changes.until("its places are given back", lambda: one.admission.live == 1)
+        assert own.live == 0
+
+
+async def test_relief_is_asked_of_the_sessions_of_one_host_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def note(runner: SessionRunner, event: ev.Event) -> None:
+        if isinstance(event, ev.RotationAsked):
+            asked.append(runner.name.session_id)
+        receive(runner, event)
+
+    receive = SessionRunner.receive
+    monkeypatch.setattr(SessionRunner, "receive", note)
+    async with node() as one:
+        other = one.make_host("second")
+        one.open()
+        name = other.open(FakeAttachment(one.changes)).name.session_id
+        other.relieve()
+        assert asked == [name]

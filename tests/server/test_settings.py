@@ -8,7 +8,7 @@ import pytest
 
 from parley.server import settings_view
 from parley.server.launch import engine_command, engine_sessions_max, model_server_child, sessions_max, upstream_urls
-from parley.server.settings import KEYS, SECTIONS, EngineSettings, Settings, value_of
+from parley.server.settings import KEYS, SECTIONS, TABLES, EngineSettings, Settings, value_of
 from parley.server.sources import FlagValue, Loaded, SettingsError, load
 
 
@@ -41,7 +41,7 @@ def test_without_any_source_the_defaults_hold() -> None:
 
 
 def test_every_value_has_an_origin() -> None:
-    assert load(environ={}).origins == dict.fromkeys(KEYS, "default")
+    assert load(environ={}).origins == dict.fromkeys((*KEYS, *TABLES), "default")
 
 
 def test_a_file_outranks_a_preset(tmp_path: Path) -> None:
@@ -343,4 +343,4 @@ def test_the_defaults_are_in_their_own_ranges() -> None:
 
 
 def test_the_sections_are_those_of_the_settings() -> None:
-    assert tuple(SECTIONS) == tuple(field.name for field in fields(Settings))
+    assert (*SECTIONS, *TABLES) == tuple(field.name for field in fields(Settings))

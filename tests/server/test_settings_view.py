@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from parley.server import settings_view
-from parley.server.settings import KEYS, Settings
+from parley.server.settings import KEYS, TABLES, EndpointSettings, Settings
 from parley.server.sources import load
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -13,7 +13,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def test_every_setting_is_a_line_with_its_value_and_origin() -> None:
     lines = settings_view.as_text(load(environ={"PARLEY_SERVER_PORT": "9000"})).splitlines()
-    assert [line.split()[0] for line in lines] == list(KEYS)
+    assert [line.split()[0] for line in lines] == [*KEYS, *TABLES]
     assert next(line for line in lines if line.startswith("server.port ")).split() == [
         "server.port",
         "9000",
@@ -25,7 +25,7 @@ def test_every_setting_is_a_line_with_its_value_and_origin() -> None:
 def test_the_json_listing_holds_values_as_they_are() -> None:
     listing = json.loads(settings_view.as_json(load(environ={})))
     assert listing["server.port"] == {"value": 8080, "origin": "default"}
-    assert list(listing) == list(KEYS)
+    assert list(listing) == [*KEYS, *TABLES]
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,23 @@ def test_the_example_files_commented_values_are_the_defaults(tmp_path: Path) -> 
     loaded = load(environ={}, config=path)
     assert loaded.settings == Settings()
     assert len([origin for origin in loaded.origins.values() if origin != "default"]) > 20
+
+
+def test_the_example_file_names_every_setting() -> None:
+    text = (DOCS / "parley.example.toml").read_text()
+    sections = re.split(r"^\[(\w+)\]$", text, flags=re.MULTILINE)[1:]
+    named = {
+        f"{section}.{name}"
+        for section, body in zip(sections[::2], sections[1::2], strict=True)
+        for name in re.findall(r"^(?:# )?(\w+) = ", body, flags=re.MULTILINE)
+    }
+    assert named == set(KEYS)
+
+
+def test_the_example_files_endpoint_has_every_key_and_the_defaults(tmp_path: Path) -> None:
+    text = (DOCS / "parley.example.toml").read_text()
+    path = tmp_path / "endpoints.toml"
+    _, _, entry = text.partition("#     [[endpoints]]\n")
+    path.write_text("\n".join(["[[endpoints]]", *re.findall(r"^#     (.*)$", entry, flags=re.MULTILINE)]))
+    assert load(environ={}, config=path).settings.endpoints == (EndpointSettings(name="voxtral"),)
+    assert re.findall(r"^(\w+) = ", path.read_text(), flags=re.MULTILINE) == list(TABLES["endpoints"])

@@ -9,7 +9,8 @@ from parley.core import notices as no
 from parley.core.content import Audio, Text
 from parley.core.errors import ERRORS, ParleyError
 from parley.core.usage import Usage
-from parley.wire import contract, serving, vllm
+from parley.wire import contract, contract_requests, serving, vllm
+from parley.wire.contract_reading import parse_contract
 from parley.wire.serving import Ack, Cancel, Clear, End, Resume, Update
 
 CANARY = "canary7d1f"
@@ -46,13 +47,13 @@ def test_a_clients_message_means_its_value_in_every_spelling(message: bytes, val
 @pytest.mark.parametrize(
     ("message", "value"),
     [
-        (contract.encode_opt_in("m"), Update("m", resume=True)),
-        (contract.encode_resume("abc", 5), Resume("abc", 5)),
-        (contract.encode_ack(5), Ack(5)),
-        (contract.END_SESSION, End()),
-        (contract.CLEAR_INPUT, Clear()),
-        (contract.encode_cancel(), Cancel(0)),
-        (contract.encode_cancel(4), Cancel(4)),
+        (contract_requests.encode_opt_in("m"), Update("m", resume=True)),
+        (contract_requests.encode_resume("abc", 5), Resume("abc", 5)),
+        (contract_requests.encode_ack(5), Ack(5)),
+        (contract_requests.END_SESSION, End()),
+        (contract_requests.CLEAR_INPUT, Clear()),
+        (contract_requests.encode_cancel(), Cancel(0)),
+        (contract_requests.encode_cancel(4), Cancel(4)),
     ],
 )
 def test_what_a_client_of_ours_writes_is_read_as_it_was_meant(message: bytes, value: object) -> None:
@@ -250,5 +251,5 @@ def test_without_a_number_everything_is_as_vllm_writes_it() -> None:
 
 @pytest.mark.parametrize("code", list(ERRORS))
 def test_every_error_can_be_the_reason_of_an_end(code: str) -> None:
-    ended = contract.parse_contract(serving.encode_ended(ParleyError(code), 1))
+    ended = parse_contract(serving.encode_ended(ParleyError(code), 1))
     assert ended == contract.Ended(code, ERRORS[code].retry, 1)

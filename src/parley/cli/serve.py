@@ -1,5 +1,6 @@
 """`parley serve`: the gateway, until SIGTERM or Ctrl-C."""
 
+import shlex
 import sys
 from typing import Any
 
@@ -8,6 +9,7 @@ import click
 from parley.cli.failure import NotStarted
 from parley.cli.loop import run_loop
 from parley.cli.settings_options import load_settings, settings_options
+from parley.server.ready import Ready
 
 _CLIENT_DEFAULT = "127.0.0.1:8080"
 _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
@@ -32,17 +34,17 @@ def command(**options: Any) -> None:
     try:
         run_loop(serve(settings, on_ready=_greet if sys.stdout.isatty() else None))
     except StartError as error:
-        raise NotStarted(str(error)) from None
+        raise NotStarted(*str(error).splitlines()) from None
 
 
-def _greet(host: str, port: int) -> None:
-    print(greeting(host, port), flush=True)
+def _greet(ready: Ready) -> None:
+    print(greeting(ready), flush=True)
 
 
-def greeting(host: str, port: int) -> str:
+def greeting(ready: Ready) -> str:
     """What to do next, for the person who started the gateway."""
-    shown = "127.0.0.1" if host in _ANY_ADDRESS else host
-    address = f"[{shown}]:{port}" if ":" in shown else f"{shown}:{port}"
+    shown = "127.0.0.1" if ready.host in _ANY_ADDRESS else ready.host
+    address = f"[{shown}]:{ready.port}" if ":" in shown else f"{shown}:{ready.port}"
     option = "" if address == _CLIENT_DEFAULT else f" --url ws://{address}"
     return f"""
 Parley is ready on http://{address}
@@ -50,5 +52,28 @@ Parley is ready on http://{address}
   transcribe a recording   parley transcribe FILE.wav{option}
   the same with curl       curl -H 'Content-Type: audio/wav' --data-binary @FILE.wav http://{address}/invocations
   for your own client      ws://{address}/v1/realtime
-  stop                     Ctrl-C
+{_sagemaker_lines(ready)}  stop                     Ctrl-C
 """
+
+
+def _sagemaker_lines(ready: Ready) -> str:
+    """The change that makes an AWS client a client of this gateway."""
+    http2 = ready.http2
+    if http2 is None:
+        return ""
+    lines = [
+        "",
+        "  for a SageMaker client, in place of its region's endpoint:",
+        f'    in Python              endpoint_uri="{http2.url}"',
+        f'    in Node                endpoint: "{http2.url}"',
+        f'    either way             EndpointName "{ready.endpoint}"',
+    ]
+    if http2.authorities_file is not None:
+        path = shlex.quote(str(http2.authorities_file))
+        lines += [
+            f"    its certificate        export SSL_CERT_FILE={path}         # Python",
+            f"                           export NODE_EXTRA_CA_CERTS={path}   # Node",
+        ]
+    if not http2.is_verified:
+        lines.append("    credentials            any, as signatures are not verified here")
+    return "\n".join((*lines, "", ""))

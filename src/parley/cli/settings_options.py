@@ -15,6 +15,7 @@ from parley.server.sources import FlagValue, Loaded, SettingsError, load
 _FLAGS: tuple[tuple[str, str, str | tuple[str, ...], str], ...] = (
     ("--host", "server.host", "ADDRESS", "Address to listen on."),
     ("--port", "server.port", "PORT", "Port to listen on; 0 takes a free one."),
+    ("--http2-port", "http2.port", "PORT", "Port of SageMaker's endpoint, which it turns on; 0 takes a free one."),
     ("--max-sessions", "server.max_sessions", "N", "Live sessions that this node accepts."),
     ("--upstream", "upstream.url", "URL", "Model server to use, as ws://HOST:PORT/v1/realtime."),
     ("--upstream-model", "upstream.model", "NAME", "Its model; asked for when not given."),
@@ -36,6 +37,9 @@ def settings_options[F: Callable[..., Any]](function: F) -> F:
         function = click.option(flag, type=choices, metavar=kind if isinstance(kind, str) else None, help=text)(
             function
         )
+    function = click.option(
+        "--http2", "with_http2", is_flag=True, help="Be a SageMaker endpoint too: HTTP/2 streams, on port 8443."
+    )(function)
     function = click.option("--preset", type=click.Choice(list(PRESETS)), help="Defaults for a place to run in.")(
         function
     )
@@ -44,13 +48,17 @@ def settings_options[F: Callable[..., Any]](function: F) -> F:
     )(function)
 
 
-def load_settings(config: Path | None, preset: str | None, assignments: tuple[str, ...], **flags: str | None) -> Loaded:
+def load_settings(
+    config: Path | None, preset: str | None, assignments: tuple[str, ...], with_http2: bool, **flags: str | None
+) -> Loaded:
     """The settings of this process: options, environment, file, preset. Raises Misuse with every problem."""
     given = [
         FlagValue(dotted, text, flag)
         for flag, dotted, _, _ in _FLAGS
         if (text := flags[flag.removeprefix("--").replace("-", "_")]) is not None
     ]
+    if with_http2 or flags["http2_port"] is not None:
+        given.append(FlagValue("http2.enabled", "true", "--http2" if with_http2 else "--http2-port"))
     try:
         return load(environ=os.environ, config=config, preset=preset, flags=given, assignments=assignments)
     except SettingsError as error:

@@ -17,7 +17,7 @@ from parley.cli.failure import FAILED, Misuse
 from parley.cli.interruption import places
 from parley.cli.writing import Writer
 from parley.client import SessionFailed, connect
-from parley.client.endpoint import realtime_url
+from parley.client.endpoint import check_url
 from parley.client.failure import SourceError
 from parley.client.microphone import MicrophoneSource, load_portaudio
 from parley.client.pacing import FullPace, Pace, RealTimePace
@@ -26,6 +26,22 @@ from parley.client.transcription import Transcription, transcribe
 from parley.core.errors import ParleyError
 
 MICROPHONE = "microphone"
+
+_HOPELESS = frozenset(
+    {
+        "access-denied",
+        "aws-misconfigured",
+        "connect-failed",
+        "connect-refused",
+        "endpoint-not-found",
+        "expired-credentials",
+        "invalid-signature",
+        "not-authenticated",
+        "sdk-missing",
+        "unknown-credentials",
+    }
+)
+"""What is wrong with the server, or with how this machine is set up, and not with a recording."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +66,7 @@ class Transcribing:
         self._writer = writer
         self._console = console or _console()
         try:
-            realtime_url(job.url)
+            check_url(job.url)
         except ValueError as error:
             raise Misuse(f"wrong-usage: {error}") from None
 
@@ -147,7 +163,7 @@ def _complain(line: str) -> None:
 
 def _is_hopeless(error: Exception) -> bool:
     """Whether the next recording would meet the same fate."""
-    return isinstance(error, SessionFailed) and error.code in ("connect-failed", "connect-refused")
+    return isinstance(error, SessionFailed) and error.code in _HOPELESS
 
 
 @contextlib.contextmanager

@@ -108,6 +108,11 @@ class Connection:
         return self._inbox.close_code
 
     @property
+    def renew_at(self) -> float | None:
+        """None: it may last as long as it likes."""
+        return None
+
+    @property
     def unread_messages(self) -> int:
         """Messages that have arrived and not been received."""
         return len(self._inbox)

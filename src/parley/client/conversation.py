@@ -1,52 +1,29 @@
-"""The course of a client's session with its server, over one connection after another.
+"""The course of a client's session with its server, over one connection after another: `phase` draws it.
 
-```
-                           created, with an offer     updated
-CONNECTING ──► GREETING ──────────────────────► OPTING ──────► LIVE ──── lost ──► WAITING ──► CONNECTING ──► RESUMING
-                  └── created, no offer ──► STOCK ◄──► DORMANT   ▲                                              │
-                                                                 └──────────────────── resumed ─────────────────┘
-```
 A server without the session contract gets vLLM's protocol and nothing else. Its turns run one at a time, so the start
 of a turn waits until the one before is done. Between turns a lost connection is made again with the next turn.
 """
 
 from collections.abc import Callable
-from enum import Enum
 from typing import Any
 
 from parley.client.actions import Action, Connect, Disconnect, Emit, Fail, Send
+from parley.client.answer import Answer
 from parley.client.dictation import Dictation
 from parley.client.events import ConnectionLost, Event, SessionCreated, SessionEnded, SessionResumed
 from parley.client.failure import SessionFailed, reported_failure
 from parley.client.limits import ClientLimits
-from parley.client.loss import NORMAL_CLOSE, lost
+from parley.client.loss import NORMAL_CLOSE, REFUSALS, lost, refusal_of
 from parley.client.numbering import Numbering
+from parley.client.phase import Phase
 from parley.client.reconnection import Reconnection
 from parley.client.results import Results
 from parley.core.errors import ERRORS, Fault, ParleyError, Retry
-from parley.wire import contract, vllm
+from parley.wire import contract, contract_requests, vllm
+from parley.wire.contract_reading import parse_contract
 
 CLIENT_ENDED = "client-ended"
 """The reason of SessionEnded when the client asked for it."""
-
-_FINAL_CODES = ("unknown-session", "expired", "gap", "wrong-principal", "superseded")
-_FINAL_CLOSES = {ERRORS[code].ws_close: code for code in _FINAL_CODES}
-
-
-class _Phase(Enum):
-    NEW = "new"
-    CONNECTING = "connecting"
-    GREETING = "greeting"
-    OPTING = "opting"
-    LIVE = "live"
-    WAITING = "waiting"
-    RESUMING = "resuming"
-    STOCK = "stock"
-    DORMANT = "dormant"
-    ENDED = "ended"
-
-
-_CONNECTED = frozenset({_Phase.GREETING, _Phase.OPTING, _Phase.LIVE, _Phase.RESUMING, _Phase.STOCK})
 
 
 class Conversation:
@@ -61,7 +38,7 @@ class Conversation:
         self._wants_contract = resume
         self._limits = limits
         self._out: list[Action] = []
-        self._phase = _Phase.NEW
+        self._phase = Phase.NEW
         self._token = ""
         self._dictation = dictation
         self._outgoing = self._dictation.outgoing
@@ -72,23 +49,27 @@ class Conversation:
         self._reconnection = Reconnection(self._limits)
         self._now = 0.0
         self._due_at: float | None = None
-        self._answer_at: float | None = None
+        self._answer = Answer(limits.answer_timeout_s)
 
     @property
     def is_connected(self) -> bool:
         """Whether there is a connection, greeted or not."""
-        return self._phase in _CONNECTED
+        return self._phase.is_connected
 
     @property
     def has_ended(self) -> bool:
         """Whether nothing more comes and nothing more is taken."""
-        return self._phase is _Phase.ENDED
+        return self._phase is Phase.ENDED
 
     def next_deadline(self) -> float | None:
         """When to call `timer_fired`; None when there is nothing to wait for."""
         if self.has_ended:
             return None
-        times = (self._due_at, self._numbering.due_at if self._phase is _Phase.LIVE else None, self._answer_due())
+        times = (
+            self._due_at,
+            self._numbering.due_at if self._phase is Phase.LIVE else None,
+            self._answer.due_at(self._now, is_awaited=self._is_awaited),
+        )
         return min((at for at in times if at is not None), default=None)
 
     # ---- input
@@ -97,7 +78,7 @@ class Conversation:
         """The user gave more input, perhaps the last."""
         if self._dictation.is_closing and not self._dictation.has_contract and not self.has_ended:
             self._end()
-        elif self._phase is _Phase.DORMANT and self._outgoing.head() is not None:
+        elif self._phase is Phase.DORMANT and self._outgoing.head() is not None:
             self._connect()
         self._flush()
         return self._taken()
@@ -105,9 +86,9 @@ class Conversation:
     def _flush(self) -> None:
         """Send what may be sent."""
         outgoing = self._outgoing
-        if self._phase in (_Phase.OPTING, _Phase.LIVE):
+        if self._phase in (Phase.OPTING, Phase.LIVE):
             self._out.extend(Send(item.message) for item in outgoing.send_all())
-        elif self._phase is _Phase.STOCK:
+        elif self._phase is Phase.STOCK:
             while (head := outgoing.head()) is not None and self._stock.may_send(head.kind):
                 self._stock.sent(head.kind)
                 self._out.append(Send(outgoing.release().message))
@@ -116,30 +97,30 @@ class Conversation:
 
     def connect(self, now: float) -> list[Action]:
         """Begin."""
-        assert self._phase is _Phase.NEW
+        assert self._phase is Phase.NEW
         self._now = now
         self._connect()
         return self._taken()
 
     def connection_opened(self, now: float) -> list[Action]:
         """The connection that was asked for is there."""
-        if self._phase is not _Phase.CONNECTING:
+        if self._phase is not Phase.CONNECTING:
             return []
         self._now = now
         self._due_at = now + self._limits.greeting_timeout_s
         if self._token:
-            self._phase = _Phase.RESUMING
-            self._out.append(Send(contract.encode_resume(self._token, self._numbering.last)))
+            self._phase = Phase.RESUMING
+            self._out.append(Send(contract_requests.encode_resume(self._token, self._numbering.last)))
         else:
-            self._phase = _Phase.GREETING
+            self._phase = Phase.GREETING
         return self._taken()
 
     def connection_failed(self, now: float, failure: SessionFailed, jitter: float) -> list[Action]:
         """The connection that was asked for can't be had."""
-        if self._phase is not _Phase.CONNECTING:
+        if self._phase is not Phase.CONNECTING:
             return []
         self._now = now
-        self._phase = _Phase.WAITING
+        self._phase = Phase.WAITING
         is_for_good = failure.fault is Fault.CLIENT and failure.retry is Retry.NEVER
         if is_for_good or not self._reconnection.is_under_way:
             self._give_up(failure)
@@ -153,19 +134,20 @@ class Conversation:
         if not self.is_connected:
             return []
         self._now = now
-        self._due_at = self._answer_at = None
-        phase, self._phase = self._phase, _Phase.WAITING
-        if phase is _Phase.STOCK:
+        self._due_at = None
+        self._answer.forget()
+        phase, self._phase = self._phase, Phase.WAITING
+        if phase is Phase.STOCK:
             self._lost_stock(close_code)
         elif not self._dictation.has_contract:
             self._give_up(lost(close_code, "before the session began"))
-        elif close_code in _FINAL_CLOSES:
-            self._refused(SessionFailed.of(ParleyError(_FINAL_CLOSES[close_code])))
+        elif (refusal := refusal_of(close_code)) is not None:
+            self._refused(refusal)
         else:
             if not self._reconnection.is_under_way:
                 self._reconnection.begin(now, close_code)
                 self._out.append(Emit(ConnectionLost(close_code)))
-            if phase is _Phase.OPTING:
+            if phase is Phase.OPTING:
                 self._start_over()
             self._retry(jitter)
         return self._taken()
@@ -176,7 +158,7 @@ class Conversation:
         elif close_code == NORMAL_CLOSE:
             self._end()
         else:
-            self._phase = _Phase.DORMANT
+            self._phase = Phase.DORMANT
 
     def _start_over(self) -> None:
         """Without the token that may be on its way nobody gets back what the server has; but all of it is here too."""
@@ -184,7 +166,7 @@ class Conversation:
         self._outgoing.rewind()
 
     def _connect(self) -> None:
-        self._phase = _Phase.CONNECTING
+        self._phase = Phase.CONNECTING
         self._due_at = None
         if self._reconnection.is_under_way:
             self._reconnection.attempts += 1
@@ -197,7 +179,7 @@ class Conversation:
         elif at <= self._now:
             self._connect()
         else:
-            self._phase = _Phase.WAITING
+            self._phase = Phase.WAITING
             self._due_at = at
 
     # ---- time
@@ -209,15 +191,12 @@ class Conversation:
             return []
         if self._due_at is not None and now >= self._due_at:
             self._due_at = None
-            if self._phase is _Phase.WAITING:
+            if self._phase is Phase.WAITING:
                 self._connect()
             else:
                 self._not_greeted(jitter)
-        if not self._is_awaited or self._answer_at is None:
-            self._expect_answer()
-        elif now >= self._answer_at:
-            detail = f"The end of the turn was awaited for {self._limits.answer_timeout_s:g} s."
-            self._give_up(SessionFailed.of(ParleyError("upstream-stalled", detail)))
+        if (failure := self._answer.failure(now, is_awaited=self._is_awaited)) is not None:
+            self._give_up(failure)
         self._acknowledge()
         return self._taken()
 
@@ -229,26 +208,17 @@ class Conversation:
             return
         self._out.append(Disconnect())
         self._reconnection.refused(failure)
-        if self._phase is _Phase.OPTING:
+        if self._phase is Phase.OPTING:
             self._start_over()
-        self._phase = _Phase.WAITING
+        self._phase = Phase.WAITING
         self._retry(jitter)
 
     @property
     def _is_awaited(self) -> bool:
         """Whether the server has to say something."""
-        if self._phase is _Phase.LIVE:
+        if self._phase is Phase.LIVE:
             return self._results.are_awaited
-        return self._phase is _Phase.STOCK and self._stock.is_awaited
-
-    def _expect_answer(self) -> None:
-        self._answer_at = self._now + self._limits.answer_timeout_s if self._is_awaited else None
-
-    def _answer_due(self) -> float | None:
-        if not self._is_awaited:
-            return None
-        # Input does not come with a time: the first call that has one sets the clock.
-        return self._now if self._answer_at is None else self._answer_at
+        return self._phase is Phase.STOCK and self._stock.is_awaited
 
     # ---- the server's messages
 
@@ -259,10 +229,10 @@ class Conversation:
             return []
         self._now = now
         try:
-            handle(self, contract.parse_contract(message), len(message))
+            handle(self, parse_contract(message), len(message))
         except ParleyError as error:
             self._give_up(SessionFailed.of(error))
-        self._expect_answer()
+        self._answer.expect(now, is_awaited=self._is_awaited)
         return self._taken()
 
     def _greeting(self, event: contract.ContractEvent, _size_bytes: int) -> None:
@@ -279,17 +249,17 @@ class Conversation:
         self.session_id = session_id
         self._due_at = None
         if self._wants_contract and window_s:
-            self._phase = _Phase.OPTING
+            self._phase = Phase.OPTING
             self._dictation.has_contract = True
             self._reconnection.window_s = window_s
             self._due_at = self._now + self._limits.greeting_timeout_s
-            self._out.append(Send(contract.encode_opt_in(self._model)))
+            self._out.append(Send(contract_requests.encode_opt_in(self._model)))
         elif self._dictation.has_contract:
             raise ParleyError("upstream-protocol", "It no longer offers to resume sessions, as it did before.")
         else:
             # For the whole session: turns are counted otherwise with the contract.
             self._wants_contract = False
-            self._phase = _Phase.STOCK
+            self._phase = Phase.STOCK
             self._out.append(Send(vllm.encode_session_update(self._model)))
         if is_first or self._dictation.has_contract:
             self._out.append(Emit(SessionCreated(session_id)))
@@ -298,7 +268,7 @@ class Conversation:
     def _opting(self, event: contract.ContractEvent, _size_bytes: int) -> None:
         match event:
             case contract.Updated(_, token, window_s):
-                self._phase = _Phase.LIVE
+                self._phase = Phase.LIVE
                 self._due_at = None
                 self._token = token
                 self._reconnection.window_s = window_s
@@ -327,7 +297,7 @@ class Conversation:
             self._reconnection.progressed()
         if not self._outgoing.rewind(event.input_seq):
             raise ParleyError("upstream-protocol", f"It says that it has {event.input_seq} inputs, which can't be.")
-        self._phase = _Phase.LIVE
+        self._phase = Phase.LIVE
         self._due_at = None
         self._numbering.told()
         attempts, downtime_s = self._reconnection.resumed(self._now)
@@ -337,7 +307,7 @@ class Conversation:
 
     def _attempt_failed(self, event: contract.Failed) -> None:
         failure = reported_failure(event)
-        if failure.code in _FINAL_CODES:
+        if failure.code in REFUSALS:
             self._refused(failure)
         elif self._reconnection.is_under_way:
             # The server closes the connection next, and that brings the next attempt.
@@ -402,9 +372,9 @@ class Conversation:
     # ---- acknowledgements, and the end
 
     def _acknowledge(self, event: contract.ContractEvent | None = None) -> None:
-        if self._phase is _Phase.LIVE and self._numbering.is_due(event, self._now):
+        if self._phase is Phase.LIVE and self._numbering.is_due(event, self._now):
             self._numbering.told()
-            self._out.append(Send(contract.encode_ack(self._numbering.last)))
+            self._out.append(Send(contract_requests.encode_ack(self._numbering.last)))
 
     def _give_up(self, failure: SessionFailed) -> None:
         if not self.has_ended:
@@ -412,9 +382,9 @@ class Conversation:
             self._end()
 
     def _end(self) -> None:
-        if self.is_connected or self._phase is _Phase.CONNECTING:
+        if self.is_connected or self._phase is Phase.CONNECTING:
             self._out.append(Disconnect())
-        self._phase = _Phase.ENDED
+        self._phase = Phase.ENDED
 
     def _taken(self) -> list[Action]:
         actions = self._out[:]
@@ -422,10 +392,10 @@ class Conversation:
         return actions
 
 
-_HANDLERS: dict[_Phase, Callable[[Conversation, Any, int], None]] = {
-    _Phase.GREETING: Conversation._greeting,
-    _Phase.OPTING: Conversation._opting,
-    _Phase.RESUMING: Conversation._resuming,
-    _Phase.LIVE: Conversation._live,
-    _Phase.STOCK: Conversation._on_stock,
+_HANDLERS: dict[Phase, Callable[[Conversation, Any, int], None]] = {
+    Phase.GREETING: Conversation._greeting,
+    Phase.OPTING: Conversation._opting,
+    Phase.RESUMING: Conversation._resuming,
+    Phase.LIVE: Conversation._live,
+    Phase.STOCK: Conversation._on_stock,
 }

@@ -4,7 +4,7 @@ from parley.client.limits import ClientLimits
 from parley.client.outgoing import Input, Kind, Outgoing
 from parley.client.turns import Turns
 from parley.core.content import SAMPLE_RATE, Audio
-from parley.wire import contract, vllm
+from parley.wire import contract_requests, vllm
 
 
 class Dictation:
@@ -57,7 +57,7 @@ class Dictation:
         self._check_contract("clear")
         self._check("No turn is going on.")
         self.turns.clear()
-        self.outgoing.append(Input(Kind.CLEAR, contract.CLEAR_INPUT))
+        self.outgoing.append(Input(Kind.CLEAR, contract_requests.CLEAR_INPUT))
 
     def cancel(self, item: int) -> None:
         """Give a turn up, 0 for the oldest."""
@@ -66,13 +66,13 @@ class Dictation:
         chosen = self.turns.cancel(item)
         if not chosen:
             raise RuntimeError("There is no such turn, or it is done or cancelled.")
-        self.outgoing.append(Input(Kind.CANCEL, contract.encode_cancel(chosen)))
+        self.outgoing.append(Input(Kind.CANCEL, contract_requests.encode_cancel(chosen)))
 
     def close(self) -> None:
         """Finish."""
         self.is_closing = True
         if self.has_contract:
-            self.outgoing.append(Input(Kind.CLOSE, contract.END_SESSION))
+            self.outgoing.append(Input(Kind.CLOSE, contract_requests.END_SESSION))
 
     def _check(self, needs_turn: str = "") -> None:
         if self.is_closing:

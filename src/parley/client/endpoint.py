@@ -2,9 +2,23 @@
 
 from urllib.parse import SplitResult, urlsplit
 
+from parley.aws.address import EndpointAddress, is_sagemaker
+
 REALTIME_PATH = "/v1/realtime"
 
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
+
+
+def check_url(url: str) -> None:
+    """Whether a session can be asked for here: of a WebSocket server, or of a SageMaker endpoint.
+
+    Raises:
+        ValueError: it can't, or carries a user name or password; the text is for a person.
+    """
+    if is_sagemaker(url):
+        EndpointAddress.parse(url)
+    else:
+        realtime_url(url)
 
 
 def realtime_url(url: str, *, timestamps: bool = False, resume: bool = False) -> str:
@@ -36,7 +50,9 @@ def _split(url: str) -> SplitResult:
     except ValueError:
         has_place = False
     if not has_place or parts.scheme not in _SCHEMES:
-        raise ValueError("The URL is not one of a WebSocket server, such as ws://127.0.0.1:8080.")
+        raise ValueError(
+            "The URL is not one of a WebSocket server, such as ws://127.0.0.1:8080, or sagemaker://endpoint-name."
+        )
     if parts.username is not None or parts.password is not None:
         raise ValueError("The URL carries a password; pass a key as `api_key` instead, which keeps it out of logs.")
     return parts

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from parley.client.failure import SessionFailed
-from parley.core.errors import Fault, Retry
+from parley.core.errors import ERRORS, Fault, ParleyError, Retry
 
 NORMAL_CLOSE = 1000
 NO_CLOSE_CODE = 1005
@@ -12,6 +12,10 @@ NO_CLOSE_CODE = 1005
 NO_CLOSE_FRAME = 1006
 """The same section's number for a connection that went away without a close frame."""
 
+REFUSALS = ("unknown-session", "expired", "gap", "wrong-principal", "superseded")
+"""The codes with which a server says that the session can't be had again."""
+
+_REFUSAL_CLOSES = {ERRORS[code].ws_close: code for code in REFUSALS}
 _CLOSES = {
     NORMAL_CLOSE: "a normal end",
     1001: "going away",
@@ -25,6 +29,12 @@ _CLOSES = {
     1013: "try again later",
 }
 _CLIENT_CLOSES = frozenset({1003, 1007, 1008, 1009})
+
+
+def refusal_of(close_code: int) -> SessionFailed | None:
+    """The failure of a session that the server refuses with its close code; None for another code."""
+    code = _REFUSAL_CLOSES.get(close_code)
+    return SessionFailed.of(ParleyError(code)) if code is not None else None
 
 
 def lost(close_code: int, when: str) -> SessionFailed:

@@ -54,6 +54,11 @@ class ClientMachine:
         return self._dictation.has_contract
 
     @property
+    def is_idle(self) -> bool:
+        """Whether no turn is open, and none is awaited."""
+        return not self._dictation.turns.open and not self._dictation.turns.pending
+
+    @property
     def can_take_input(self) -> bool:
         """Whether less input than the bound waits or is not acknowledged."""
         return self._dictation.can_take_input

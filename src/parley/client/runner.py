@@ -7,26 +7,19 @@ from whichever task calls; the runner's task reads the socket and makes connecti
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable
 
 from parley.client.actions import Action, Connect, Disconnect, Emit, Fail, Send
-from parley.client.connection import Connection, ConnectionLimits
-from parley.client.events import Event
+from parley.client.connection import ConnectionLimits
+from parley.client.events import ConnectionLost, Event, SessionResumed
 from parley.client.failure import SessionFailed
+from parley.client.link import Dial, Link
+from parley.client.renewal import Renewal
 from parley.client.resumption import ClientMachine
 from parley.core.errors import ParleyError
 
-
-class Dial(Protocol):
-    """Makes connections."""
-
-    def __call__(self, *, resume: bool, changed: Callable[[], None]) -> Awaitable[Connection]:
-        """A connection; `resume` and `changed` as in `realtime_url` and `Connection.open`.
-
-        Raises:
-            SessionFailed: there is none to be had.
-        """
+RENEWED = 1001
+"""Close code of a connection that was left for a younger one: RFC 6455's "going away"."""
 
 
 class Runner:
@@ -37,13 +30,16 @@ class Runner:
         self._dial = dial
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._connection: Connection | None = None
-        self._discarded: Connection | None = None
+        self._connection: Link | None = None
+        self._discarded: Link | None = None
+        self._renewal = Renewal(dial, self._changed)
+        self._unsaid: ConnectionLost | None = None
         self._wanted: Connect | None = None
         self._events: deque[Event | SessionFailed] = deque()
         self._failure: SessionFailed | None = None
         self._is_closing = False
         self._is_dialing = False
+        self._is_renewing = False
         self._has_work = asyncio.Event()
         self._has_changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -163,6 +159,22 @@ class Runner:
             raise RuntimeError("The session is over.")
 
     def _tell(self, event: Event | SessionFailed) -> None:
+        if self._is_renewing and isinstance(event, ConnectionLost):
+            self._unsaid = event
+            return
+        if self._unsaid is not None and isinstance(event, SessionResumed) and event.outcome == "resumed":
+            # A renewal that cost nothing is nobody's business.
+            self._unsaid = None
+            return
+        self._say_unsaid()
+        self._keep(event)
+
+    def _say_unsaid(self) -> None:
+        unsaid, self._unsaid = self._unsaid, None
+        if unsaid is not None:
+            self._keep(unsaid)
+
+    def _keep(self, event: Event | SessionFailed) -> None:
         # While the session is closed, perhaps nobody listens any more.
         if not self._is_closing or len(self._events) < self._limits.events_max:
             self._events.append(event)
@@ -192,6 +204,7 @@ class Runner:
             if (connection := self._connection or self._discarded) is not None:
                 self._connection = self._discarded = None
                 await connection.close()
+            await self._renewal.close()
             self._has_changed.set()
 
     async def _work(self) -> None:
@@ -201,7 +214,8 @@ class Runner:
             # The step made more work; the reader of its events comes first.
             await asyncio.sleep(0)
         else:
-            await _set_again(self._has_work, self._loop, self._machine.next_deadline())
+            times = (self._machine.next_deadline(), self._renew_at)
+            await _set_again(self._has_work, self._loop, min((at for at in times if at is not None), default=None))
 
     def _step(self) -> None:
         """Time, then messages, then the end of the connection, which comes after the messages before it."""
@@ -214,17 +228,50 @@ class Runner:
             if message is not None:
                 self.perform(machine.message_received(message, now))
             elif connection.close_code is not None:
-                self._discarded, self._connection = connection, None
-                self.perform(machine.connection_lost(now, connection.close_code, random.random()))  # noqa: S311
+                self._say_unsaid()
+                self._leave(connection, now, connection.close_code)
             else:
+                self._look_for_renewal(connection, now)
                 return
+
+    def _leave(self, connection: Link, now: float, close_code: int) -> None:
+        self._discarded, self._connection = connection, None
+        self.perform(self._machine.connection_lost(now, close_code, random.random()))  # noqa: S311
+
+    @property
+    def _renew_at(self) -> float | None:
+        """When there is something to do about the connection's age; None while something is done, or can't be."""
+        connection, machine = self._connection, self._machine
+        if connection is None or connection.renew_at is None or not machine.is_greeted:
+            return None
+        if self._is_closing or not self._has_room:
+            return None
+        if machine.can_resume:
+            return None if self._renewal.is_under_way else max(connection.renew_at, self._renewal.not_before)
+        return connection.renew_at if machine.is_idle else None
+
+    def _look_for_renewal(self, connection: Link, now: float) -> None:
+        """Have another connection in the place of one that has become old: where the session outlives it, once the
+        other one is there; else between turns, as the next turn connects again."""
+        if self._renewal.is_ready:
+            # Nothing is lost: what the server has not acknowledged is sent again, what is not received comes again.
+            self._is_renewing = True
+            self._leave(connection, now, RENEWED)
+            self._is_renewing = False
+        elif (renew_at := self._renew_at) is not None and now >= renew_at:
+            if self._machine.can_resume:
+                self._renewal.begin()
+            else:
+                self._leave(connection, now, RENEWED)
 
     async def _connect(self) -> None:
         wanted, self._wanted = self._wanted, None
         assert wanted is not None
         self._is_dialing = True
         try:
-            self._connection = await self._dial(resume=wanted.url_has_resume, changed=self._changed)
+            self._connection = await self._renewal.take() or await self._dial(
+                resume=wanted.url_has_resume, changed=self._changed
+            )
         except SessionFailed as failure:
             self.perform(self._machine.connection_failed(self._loop.time(), failure, random.random()))  # noqa: S311
         else:

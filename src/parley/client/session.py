@@ -12,17 +12,20 @@ The server may be Parley, whose sessions outlive a lost connection, or a stock v
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from ssl import SSLContext
 
 from parley.audio.pcm import split_pcm
+from parley.aws.address import is_sagemaker
 from parley.client.connection import Connection, ConnectionLimits
-from parley.client.endpoint import realtime_url
+from parley.client.endpoint import check_url, realtime_url
 from parley.client.events import Event
 from parley.client.limits import ClientLimits
+from parley.client.link import Link
 from parley.client.resumption import ClientMachine
 from parley.client.runner import Runner
+from parley.client.sagemaker import SageMakerDialer, SageMakerOptions
 from parley.core.errors import ParleyError
 from parley.wire import vllm
 
@@ -42,8 +45,10 @@ async def connect(
     limits: ConnectionLimits | None = None,
     session_limits: ClientLimits | None = None,
     ssl_context: SSLContext | None = None,
+    sagemaker: SageMakerOptions | None = None,
 ) -> AsyncIterator["RealtimeSession"]:
-    """A session on the server at `url` (`ws`, `wss`, `http` or `https`; the path defaults to `/v1/realtime`).
+    """A session on the server at `url` (`ws`, `wss`, `http` or `https`; the path defaults to `/v1/realtime`), or behind
+    the SageMaker endpoint that `sagemaker://endpoint-name` names; `api_key` and `ssl_context` mean nothing to that one.
 
     `model` is the name to ask for, empty for whichever is served. `timestamps` fills `TextDelta.audio_end_s`. With
     `resume` the session outlives its connection where the server offers it; see `RealtimeSession.can_resume`.
@@ -51,27 +56,33 @@ async def connect(
 
     Raises:
         SessionFailed: the server can't be reached, or does not begin a session.
-        ValueError: `url` is not a URL of a WebSocket server.
+        ValueError: `url` is neither a URL of a WebSocket server nor one of a SageMaker endpoint.
     """
     limits = limits or ConnectionLimits()
     bounds = replace(
         session_limits or ClientLimits(greeting_timeout_s=limits.connect_timeout_s), answer_timeout_s=answer_timeout_s
     )
     # Once, so that a wrong URL is refused before anything is begun.
-    realtime_url(url)
+    check_url(url)
 
-    async def dial(*, resume: bool, changed: Callable[[], None]) -> Connection:
+    async def dial(*, resume: bool, changed: Callable[[], None]) -> Link:
         address = realtime_url(url, timestamps=timestamps, resume=resume)
         return await Connection.open(address, api_key=api_key, limits=limits, changed=changed, ssl_context=ssl_context)
 
     machine = ClientMachine(model, resume=resume, limits=bounds, timestamps=timestamps)
-    runner = Runner(machine, dial, limits)
-    runner.start()
-    try:
-        await runner.greeted()
-        yield RealtimeSession(machine, runner)
-    finally:
-        await runner.close()
+    async with AsyncExitStack() as afterwards:
+        if is_sagemaker(url):
+            dialer = SageMakerDialer(url, timestamps=timestamps, limits=limits, options=sagemaker)
+            afterwards.push_async_callback(dialer.close)
+            runner = Runner(machine, dialer, limits)
+        else:
+            runner = Runner(machine, dial, limits)
+        runner.start()
+        try:
+            await runner.greeted()
+            yield RealtimeSession(machine, runner)
+        finally:
+            await runner.close()
 
 
 class RealtimeSession:

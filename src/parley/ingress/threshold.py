@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import parse_qs
 
 from parley.core import events as ev
 from parley.core.content import Audio
@@ -12,6 +13,7 @@ from parley.ingress.attachment import Attachment, SessionHost, SessionName, Sess
 
 _log = logging.getLogger("parley.ingress")
 
+_FIELDS_MAX = 64
 _NO_MESSAGE = (ev.ClientBlocked, ev.ClientUnblocked, ev.ClientClosed)
 
 
@@ -24,6 +26,19 @@ class Arrival:
     takes_binary: bool = False
     forward_empty_deltas: bool | None = None
     comes_back: bool = False
+
+
+def flag(query: str, name: str) -> bool | None:
+    """What a query string says about how its client comes; None when it says nothing.
+
+    Raises:
+        ParleyError: bad-request, when it has too many fields.
+    """
+    try:
+        values = parse_qs(query, max_num_fields=_FIELDS_MAX).get(name) if query else None
+    except ValueError:
+        raise ParleyError("bad-request", f"The query string has more than {_FIELDS_MAX} fields.") from None
+    return None if not values else values[-1].lower() in ("1", "true", "yes")
 
 
 class Entrant(Attachment, Protocol):
@@ -78,7 +93,10 @@ class Threshold:
 
     def receive(self, event: ClientEvent) -> None:
         """An event. What is no message decides nothing."""
-        if not isinstance(event, _NO_MESSAGE):
+        if isinstance(event, ev.InputFinished) and self._is_open and self._begun is None:
+            self._is_open = False
+            self._entrant.refuse(ParleyError("bad-request", "The stream ended before its first message."))
+        elif not isinstance(event, _NO_MESSAGE):
             if self._is_open:
                 self._stay()
         elif not isinstance(event, ev.ClientClosed):

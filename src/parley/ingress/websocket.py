@@ -1,4 +1,4 @@
-"""WebSocket connections: one client's frames as events of its session, and what the session says as frames."""
+"""WebSocket connections: one client's frames as messages of its conversation, and what is said to it as frames."""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from parley.core import events as ev
-from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
-from parley.core.notices import Notice
-from parley.core.usage import Usage
-from parley.ingress.attachment import SessionHost, SessionPort
-from parley.ingress.threshold import Arrival, Threshold
-from parley.wire.dialect import Dialect, Resume
+from parley.ingress.attachment import SessionHost
+from parley.ingress.conversation import Conversation
+from parley.ingress.threshold import Arrival
+from parley.ingress.waiting import WaitingRoom
+from parley.wire.dialect import Dialect
 from parley.wire.fragments import FragmentBuffer
 
 _TEXT = WSMsgType.TEXT
@@ -43,11 +42,8 @@ class SocketLimits:
     waiting_timeout_s: float = 10.0
 
 
-class WebSocketAttachment(WSListener):
-    """One WebSocket client. Frames become events at once, in the read callback; nothing here waits.
-
-    The first message decides which session the connection is for: until then its port is a `Threshold`.
-    """
+class WebSocketConnection(WSListener):
+    """One WebSocket client. Frames become events at once, in the read callback; nothing here waits."""
 
     def __init__(
         self,
@@ -57,17 +53,12 @@ class WebSocketAttachment(WSListener):
         arrival: Arrival,
         open_connections: "OpenConnections",
     ) -> None:
-        self._host = host
         self._open_connections = open_connections
-        self._dialect = dialect
         self._limits = limits
-        self._arrival = arrival
+        self._conversation = Conversation(host, dialect, arrival, self, open_connections.waiting)
         self._fragments = FragmentBuffer(limits.message_max_bytes)
         self._transport: WSTransport | None = None
-        self._session_id = ""
-        self._port: SessionPort | None = None
         self._cut: asyncio.TimerHandle | None = None
-        self._waiting: asyncio.TimerHandle | None = None
         self._is_paused = False
         self._is_blocked = False
         self._owed_pong: bytes | None = None
@@ -80,38 +71,29 @@ class WebSocketAttachment(WSListener):
         self._open_connections.add(self)
         transport.underlying_transport.set_write_buffer_limits(high=self._limits.write_buffer_max_bytes)
         try:
-            port = Threshold(self._host, self, self._arrival)
+            self._conversation.begin()
         except ParleyError as error:
-            self.end(error)
+            self._conversation.end(error)
             return
-        self._port = port
-        if self._arrival.comes_back:
-            self._wait()
-        name = port.name
-        self._session_id = name.session_id
-        self._send(self._dialect.opening(name.session_id, name.created_s, self._host.resume_window_s))
-        port.start()
+        self._conversation.greet()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """One frame."""
-        port = self._port
-        if port is None:
+        if not self._conversation.has_session:
             if frame.msg_type == _CLOSE:
                 transport.disconnect()
             return
         if frame.msg_type == _TEXT and frame.fin and not self._fragments.is_open:
-            self._take(port, frame.get_payload_as_bytes())
+            self._conversation.take(frame.get_payload_as_bytes())
         else:
-            self._other_frame(port, transport, frame)
+            self._other_frame(transport, frame)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """The connection is gone, by whichever side."""
         self._open_connections.discard(self)
-        self._stop_waiting()
         if self._cut is not None:
             self._cut.cancel()
-        if self._port is not None:
-            self._port.receive(ev.ClientClosed())
+        self._conversation.lost()
 
     def send_user_specific_ping(self, transport: WSTransport) -> None:
         """Ask a silent peer whether it is there; not one that is paused, whose answer would not be read."""
@@ -123,8 +105,7 @@ class WebSocketAttachment(WSListener):
     def pause_writing(self) -> None:
         """The peer does not read."""
         self._is_blocked = True
-        if self._port is not None:
-            self._port.receive(ev.ClientBlocked())
+        self._conversation.receive(ev.ClientBlocked())
 
     def resume_writing(self) -> None:
         """The peer reads again."""
@@ -132,24 +113,9 @@ class WebSocketAttachment(WSListener):
         pong, self._owed_pong = self._owed_pong, None
         if pong is not None and self._transport is not None:
             self._transport.send_pong(pong)
-        if self._port is not None:
-            self._port.receive(ev.ClientUnblocked())
+        self._conversation.receive(ev.ClientUnblocked())
 
-    def _take(self, port: SessionPort, message: bytes) -> None:
-        try:
-            received = self._dialect.receive(message)
-        except ParleyError as error:
-            port.receive(ev.InputRejected(error))
-            return
-        if isinstance(received, Audio):
-            port.receive_audio(received)
-        elif isinstance(received, Resume):
-            self._come_back(port, received)
-        else:
-            for event in received:
-                port.receive(event)
-
-    def _other_frame(self, port: SessionPort, transport: WSTransport, frame: WSFrame) -> None:
+    def _other_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
         if kind == _CLOSE:
             if not transport.is_close_frame_sent:
@@ -157,7 +123,7 @@ class WebSocketAttachment(WSListener):
                 code = frame.get_close_code()
                 transport.send_close(WSCloseCode.OK if code == WSCloseCode.NO_INFO else code)
             # Not only when the connection is gone: a peer that reads no answer could put that off.
-            port.receive(ev.ClientClosed())
+            self._conversation.receive(ev.ClientClosed())
             transport.disconnect()
             return
         if kind == _PING:
@@ -169,66 +135,36 @@ class WebSocketAttachment(WSListener):
             return
         if kind not in (_TEXT, _BINARY, _CONTINUATION):
             return
-        payload = frame.get_payload_as_bytes()
         try:
-            if kind == _CONTINUATION:
-                whole = self._fragments.append(payload, is_last=frame.fin)
-            elif frame.fin and not self._fragments.is_open:
-                whole = payload, kind == _BINARY
-            else:
-                self._fragments.begin(payload, is_binary=kind == _BINARY)
-                whole = None
+            whole = self._joined(frame)
         except ParleyError as error:
             # RFC 6455 section 5.4: the rest of the stream can't be told apart any more.
-            self.end(error)
-            port.receive(ev.ClientClosed())
+            self._conversation.fail(error)
             return
-        if whole is None:
-            return
-        message, is_binary = whole
-        # A SageMaker client that names no data type gets binary frames made of its JSON.
-        if is_binary and not (self._arrival.takes_binary and message[:1] == b"{"):
-            port.receive(ev.InputRejected(ParleyError("binary-frame")))
-        else:
-            self._take(port, message)
+        if whole is not None:
+            message, is_binary = whole
+            (self._conversation.take_binary if is_binary else self._conversation.take)(message)
 
-    # ---- which session
+    def _joined(self, frame: WSFrame) -> tuple[bytes, bool] | None:
+        """The message that is complete with this frame, and whether it is binary."""
+        payload, is_binary = frame.get_payload_as_bytes(), frame.msg_type == _BINARY
+        if frame.msg_type == _CONTINUATION:
+            return self._fragments.append(payload, is_last=frame.fin)
+        if frame.fin and not self._fragments.is_open:
+            return payload, is_binary
+        self._fragments.begin(payload, is_binary=is_binary)
+        return None
 
-    def _wait(self) -> None:
-        self._open_connections.waiting.add(self)
-        self._waiting = asyncio.get_running_loop().call_later(self._limits.waiting_timeout_s, self._waited)
+    # ---- from the conversation
 
-    def _waited(self) -> None:
-        self.refuse(ParleyError("bad-request", f"No message came within {self._limits.waiting_timeout_s:g} s."))
+    @property
+    def is_closing(self) -> bool:
+        """See `Carrier.is_closing`."""
+        transport = self._transport
+        return transport is None or transport.is_disconnected or transport.is_close_frame_sent
 
-    def _stop_waiting(self) -> None:
-        self._open_connections.waiting.discard(self)
-        if self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
-
-    def _come_back(self, port: SessionPort, claim: Resume) -> None:
-        if isinstance(port, Threshold):
-            port.claim(claim.token, claim.seq)
-        else:
-            detail = "session.resume has to be the first message of its connection."
-            port.receive(ev.InputRejected(ParleyError("invalid-event", detail)))
-
-    def enter(self, port: SessionPort) -> None:
-        """The connection is for this session."""
-        self._stop_waiting()
-        self._port = port
-        self._session_id = port.name.session_id
-
-    def refuse(self, error: ParleyError) -> None:
-        """There is no session for the connection."""
-        self._stop_waiting()
-        self._port = None
-        self.end(error)
-
-    # ---- from the session
-
-    def _send(self, message: bytes) -> None:
+    def send_message(self, message: bytes) -> None:
+        """Write a text frame."""
         transport = self._transport
         if transport is None or transport.is_disconnected:
             return
@@ -236,26 +172,6 @@ class WebSocketAttachment(WSListener):
             transport.send(_TEXT, message)
         else:
             transport.send_reuse_external_bytearray(_TEXT, _ROOM_FOR_HEADER + message, len(_ROOM_FOR_HEADER))
-
-    def send_delta(self, text: Text, seq: int = 0, item: int = 0) -> None:
-        """Write a piece of transcript."""
-        self._send(self._dialect.delta(text, seq, item))
-
-    def send_done(self, text: Text, usage: Usage, seq: int = 0, item: int = 0, text_from: int | None = None) -> None:
-        """Write the end of a turn."""
-        self._send(self._dialect.done(text, usage, seq, item, text_from))
-
-    def send_error(self, error: ParleyError, seq: int = 0) -> None:
-        """Write an error."""
-        self._send(self._dialect.error(error, seq))
-
-    def send_notice(self, notice: Notice, seq: int = 0) -> None:
-        """Write what became of the session or of a turn."""
-        self._send(self._dialect.notice(notice, seq, self._session_id))
-
-    def send_token(self, token: str, window_s: float) -> None:
-        """Write the token with which the client takes the session up again."""
-        self._send(self._dialect.updated(self._session_id, token, window_s))
 
     def pause_input(self) -> None:
         """Stop reading."""
@@ -270,16 +186,12 @@ class WebSocketAttachment(WSListener):
         if self._transport is not None and not self._transport.is_disconnected:
             self._transport.underlying_transport.resume_reading()
 
-    def end(self, error: ParleyError | None, seq: int = 0) -> None:
-        """Write why it ends, then its close code; a peer that does not answer is cut off after `close_timeout_s`."""
+    def close(self, error: ParleyError | None) -> None:
+        """Write the close code; a peer that does not answer is cut off after `close_timeout_s`."""
         transport = self._transport
         if transport is None or transport.is_disconnected:
             return
         if not transport.is_close_frame_sent:
-            if error is not None:
-                self.send_error(error, seq)
-            if seq:
-                self._send(self._dialect.ended(error, seq + 1 if error is not None else seq))
             if error is not None:
                 transport.send_close(WSCloseCode(error.spec.ws_close), error.code.encode())
             else:
@@ -302,23 +214,23 @@ class OpenConnections:
     Those in `waiting` came for a session that exists and have not named it.
     """
 
-    def __init__(self) -> None:
-        self._open: set[WebSocketAttachment] = set()
-        self.waiting: set[WebSocketAttachment] = set()
+    def __init__(self, limits: SocketLimits) -> None:
+        self._open: set[WebSocketConnection] = set()
+        self.waiting = WaitingRoom(limits.waiting_max, limits.waiting_timeout_s)
         self.empty = asyncio.Event()
         self.empty.set()
 
-    def add(self, connection: WebSocketAttachment) -> None:
+    def add(self, connection: WebSocketConnection) -> None:
         """A connection was opened."""
         self._open.add(connection)
         self.empty.clear()
 
-    def discard(self, connection: WebSocketAttachment) -> None:
+    def discard(self, connection: WebSocketConnection) -> None:
         """A connection is gone."""
         self._open.discard(connection)
         if not self._open:
             self.empty.set()
 
-    def all(self) -> list[WebSocketAttachment]:
+    def all(self) -> list[WebSocketConnection]:
         """Those open now."""
         return list(self._open)

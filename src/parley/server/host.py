@@ -1,7 +1,5 @@
-"""All live sessions of this node: who may begin one or take one up again, and how they end."""
+"""Sessions on one upstream: who may begin one there or take one up again."""
 
-import asyncio
-import logging
 import math
 import time
 import uuid
@@ -9,30 +7,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from parley.core import events as ev
-from parley.core.admission import Admission
 from parley.core.errors import ParleyError
 from parley.core.limits import SessionLimits
 from parley.core.profile import ModelProfile
 from parley.core.session import Session
 from parley.ingress.attachment import Attachment, SessionName
-from parley.server.registry import ResumeRegistry
+from parley.server.live_sessions import LiveSessions
+from parley.server.places import Places
 from parley.server.runner import ClientPort, SessionRunner
 from parley.upstream.health import Readiness
 from parley.upstream.leg import Upstream
 
-_log = logging.getLogger("parley.session")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What sessions take from outside: randomness, the model's properties, and the measuring of speech.
+    """What sessions take from outside: chance, the model's properties, and the measuring of speech.
 
-    `random` gives so many random bytes, `jitter` a number in [0, 1). `profile` is that of a model's name; `context_s`
-    the longest turn that the model takes, 0 when that is not known. `measure_speech` counts the samples of speech in
-    PCM16 LE at 16 kHz.
+    `jitter` gives a number in [0, 1). `profile` is that of a model's name; `context_s` the longest turn that the model
+    takes, 0 when that is not known. `measure_speech` counts the samples of speech in PCM16 LE at 16 kHz.
     """
 
-    random: Callable[[int], bytes]
     jitter: Callable[[], float]
     profile: Callable[[str], ModelProfile]
     context_s: Callable[[], float]
@@ -40,38 +34,28 @@ class Sources:
 
 
 class Host:
-    """Begins sessions, keeps count of them, and ends them on a drain."""
+    """Begins sessions on one upstream, and keeps count of them. What it shares with the node's others is in `live`."""
 
     def __init__(
         self,
         *,
         limits: SessionLimits,
-        admission: Admission,
+        live: LiveSessions,
+        places: Places,
         upstream: Upstream,
         health: Readiness,
         model: str,
-        retry_after_s: float,
         sources: Sources,
-        tasks: asyncio.TaskGroup,
     ) -> None:
         self._limits = limits
-        self._admission = admission
+        self._live = live
+        self._places = places
         self._upstream = upstream
         self._health = health
         self._model = model
-        self._retry_after_s = retry_after_s
         self._sources = sources
-        self._tasks = tasks
-        self._clock = asyncio.get_running_loop().time
-        self._registry = ResumeRegistry[SessionRunner](
-            random=sources.random, clock=self._clock, window_s=limits.resume_window_s
-        )
         # In the order in which their legs are to be replaced: the oldest first.
         self._runners: dict[SessionRunner, None] = {}
-        self._empty = asyncio.Event()
-        self._empty.set()
-        self._draining = False
-        self._arrivals = 0
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -91,16 +75,14 @@ class Host:
 
     def check(self) -> None:
         """See `SessionHost.check`."""
-        if self._draining:
-            raise ParleyError("shutting-down", retry_after_s=self._retry_after_s)
+        self._live.check()
         if not self._health.ready:
-            raise ParleyError("upstream-unavailable", retry_after_s=self._retry_after_s)
-        self._admission.check()
+            raise ParleyError("upstream-unavailable", retry_after_s=self._live.retry_after_s)
+        self._places.check()
 
     def next_arrival(self) -> int:
         """See `SessionHost.next_arrival`."""
-        self._arrivals += 1
-        return self._arrivals
+        return self._live.next_arrival()
 
     def new_name(self) -> SessionName:
         """See `SessionHost.new_name`."""
@@ -117,7 +99,7 @@ class Host:
     ) -> ClientPort:
         """See `SessionHost.open`."""
         self.check()
-        self._admission.admit()
+        self._places.admit()
         sources, limits = self._sources, self._limits
         if forward_empty_deltas is not None:
             limits = replace(limits, forward_empty_deltas=forward_empty_deltas)
@@ -134,69 +116,28 @@ class Host:
             attachment,
             self._upstream,
             name=name or self.new_name(),
-            clock=self._clock,
-            issue_token=lambda runner: self._registry.issue(runner, principal),
+            clock=self._live.clock,
+            issue_token=lambda runner: self._live.issue(runner, principal),
             measure_speech=sources.measure_speech,
             resume_window_s=limits.resume_window_s,
             generation=arrival,
         )
         self._runners[runner] = None
-        self._empty.clear()
-        self._tasks.create_task(self._run(runner))
+        self._live.begin(runner, lambda: self._ended(runner))
         return runner.first_port()
 
     def resume(
         self, attachment: Attachment, token: str, seq: int, principal: str, *, arrival: int | None = None
     ) -> ClientPort:
-        """See `SessionHost.resume`."""
-        runner = self._registry.claim(token, principal)
-        if runner.ended:
-            raise ParleyError("expired", _cause(runner.outcome))
-        return runner.resume(attachment, seq, arrival)
+        """See `SessionHost.resume`. The session may be another host's: it goes on with the upstream it has."""
+        return self._live.claim(token, principal).resume(attachment, seq, arrival)
 
-    async def _run(self, runner: SessionRunner) -> None:
-        began = self._clock()
-        session_id = runner.name.session_id
-        _log.debug("session %s began", session_id)
-        try:
-            await runner.run()
-        finally:
-            self._registry.retire(runner, _cause(runner.outcome))
-            self._admission.release()
-            self._runners.pop(runner, None)
-            if not self._runners:
-                self._empty.set()
-            if runner.is_abandoned:
-                _log.debug("session %s was not needed", session_id)
-            else:
-                _log.info("session %s ended: %s, %.1f s", session_id, runner.outcome, self._clock() - began)
+    def _ended(self, runner: SessionRunner) -> None:
+        self._places.release()
+        self._runners.pop(runner, None)
 
     def relieve(self) -> None:
         """Have a quarter of the sessions, the oldest, replace their legs: the model server's memory grows with them."""
         for runner in list(self._runners)[: math.ceil(len(self._runners) / 4)]:
             self._runners[runner] = self._runners.pop(runner)
             runner.receive(ev.RotationAsked())
-
-    async def drain(self, timeout_s: float) -> None:
-        """Refuse new sessions, let turns in flight finish for `timeout_s`, then end what is left, saying so."""
-        self._draining = True
-        deadline = self._clock() + timeout_s
-        if self._runners:
-            _log.info("draining %d sessions, at most %.0f s", len(self._runners), timeout_s)
-        for runner in list(self._runners):
-            runner.receive(ev.DrainStarted(deadline))
-        # The sessions end themselves at the deadline; a second more for their last writes.
-        try:
-            async with asyncio.timeout(timeout_s + 1.0):
-                await self._empty.wait()
-        except TimeoutError:
-            _log.warning("%d sessions did not end in time", len(self._runners))
-
-    def hurry(self) -> None:
-        """End all sessions now."""
-        for runner in list(self._runners):
-            runner.receive(ev.DrainStarted(self._clock()))
-
-
-def _cause(outcome: str) -> str:
-    return "" if outcome in ("", "expired") else f"The cause was {outcome}."

@@ -86,10 +86,12 @@ def model_server_child(
 
 
 def upstream_urls(settings: Settings, child: ModelServerChild | None) -> tuple[str, ...]:
-    """Where the model servers are: as set, else where the child listens."""
+    """Where the model servers are: as set, else where the child listens; none where the node has no own sessions."""
     if settings.upstream.urls:
         return settings.upstream.urls
-    return (settings.upstream.url if settings.upstream.url or child is None else child.url,)
+    if settings.upstream.url:
+        return (settings.upstream.url,)
+    return (child.url,) if child is not None else ()
 
 
 def model_profile(upstream: UpstreamSettings, model: str) -> ModelProfile:

@@ -2,42 +2,40 @@
 """The settings: what an operator may choose, with types, ranges, defaults and what each is for.
 
 ```
-Settings = server + upstream + launch + session + engine + log     one frozen dataclass per section
-KEYS: every key once, by its dotted name                             what docs, hints and `check-config` are made of
+Settings = server + http2 + upstream + launch + session + engine + log     one frozen dataclass per section
+         + endpoints                                                        a list of tables, from the file alone
+KEYS: every key of a section once, by its dotted name       what docs, hints and `check-config` are made of
+TABLES: the keys of each list of tables
 ```
 Rooms receive their own section and never read a file or an environment variable themselves; `server/sources.py`
 does that once.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import cast, get_type_hints
 
-import msgspec
-from msgspec import Meta
-
-DAY_S = 86_400.0
-"""The longest duration that any setting may have, in seconds."""
-
-Name = Annotated[str, Meta(min_length=1)]
-Port = Annotated[int, Meta(ge=0, le=65_535)]
-Count = Annotated[int, Meta(ge=1, le=1_000_000)]
-CountOrAuto = Annotated[int, Meta(ge=0, le=1_000_000)]
-ThreadsOrAuto = Annotated[int, Meta(ge=0, le=256)]
-ByteCount = Annotated[int, Meta(ge=1024, le=2**32)]
-Seconds = Annotated[float, Meta(gt=0, le=DAY_S)]
-SecondsOrOff = Annotated[float, Meta(ge=0, le=DAY_S)]
-Names = Annotated[tuple[Name, ...], Meta(max_length=64)]
-Megabytes = Annotated[int, Meta(ge=0, le=16_777_216)]
-EngineKind = Literal["tiny-en", "scripted"]
-ProfileName = Literal["auto", "voxtral", "embedded", "qwen3-asr"]
-LogLevel = Literal["debug", "info", "warning", "error"]
-LogFormat = Literal["auto", "text", "json"]
-
-
-def setting[T](default: T, help: str, *, unit: str = "") -> T:
-    """A key of a section: its default, what it is for, and the unit that its name ends in."""
-    return field(default=default, metadata={"help": help, "unit": unit})
+from parley.server.endpoint_settings import EndpointSettings as EndpointSettings
+from parley.server.http2_settings import Http2Settings as Http2Settings
+from parley.server.keys import Key as Key
+from parley.server.keys import keys_of
+from parley.server.setting_types import (
+    ByteCount,
+    Count,
+    CountOrAuto,
+    Megabytes,
+    Name,
+    Names,
+    Port,
+    ProfileName,
+    Seconds,
+    SecondsOrOff,
+    ThreadsOrAuto,
+    setting,
+)
+from parley.server.setting_types import EngineKind as EngineKind
+from parley.server.setting_types import LogFormat as LogFormat
+from parley.server.setting_types import LogLevel as LogLevel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,80 +172,44 @@ class Settings:
     """Everything that may be set. Made by `sources.load`, or directly in tests; the defaults are a laptop's."""
 
     server: ServerSettings = field(default_factory=ServerSettings)
+    http2: Http2Settings = field(default_factory=Http2Settings)
     upstream: UpstreamSettings = field(default_factory=UpstreamSettings)
     launch: LaunchSettings = field(default_factory=LaunchSettings)
     session: SessionSettings = field(default_factory=SessionSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    endpoints: tuple[EndpointSettings, ...] = ()
+
+    @property
+    def names_model_server(self) -> bool:
+        """Whether the model server of this node's own sessions is named, or is to be started by a command."""
+        return bool(self.upstream.url or self.upstream.urls or self.launch.command)
+
+    @property
+    def has_own_sessions(self) -> bool:
+        """Whether this node has sessions of its own: always, unless all its endpoints are served elsewhere and nothing
+        is said of a model server beside them."""
+        all_elsewhere = bool(self.endpoints) and all(endpoint.kind != "parley" for endpoint in self.endpoints)
+        return self.names_model_server or not (self.http2.enabled and all_elsewhere)
 
     @property
     def embeds_engine(self) -> bool:
         """Whether this node runs the embedded engine: no model server is named and none is to be started."""
-        return not self.upstream.url and not self.upstream.urls and not self.launch.command
+        return self.has_own_sessions and not self.names_model_server
 
 
-SECTIONS: Mapping[str, type] = {name: cast(type, hint) for name, hint in get_type_hints(Settings).items()}
+TABLES: Mapping[str, Mapping[str, Key]] = {
+    "endpoints": {key.name: key for key in keys_of("endpoints", EndpointSettings)},
+}
+"""The keys of each list of tables, by their names."""
+
+SECTIONS: Mapping[str, type] = {
+    name: cast(type, hint) for name, hint in get_type_hints(Settings).items() if name not in TABLES
+}
 """The sections' classes by name, in the order of the docs."""
 
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One setting: where it lives, its type with its range, its default and its description."""
-
-    section: str
-    name: str
-    type: Any
-    default: object
-    help: str
-    unit: str
-
-    @property
-    def dotted(self) -> str:
-        """Its name, as `section.key`."""
-        return f"{self.section}.{self.name}"
-
-    @property
-    def environment(self) -> str:
-        """The environment variable that sets it."""
-        return f"PARLEY_{self.section}_{self.name}".upper()
-
-    @property
-    def is_text(self) -> bool:
-        """Whether its values are free text, or lists of it."""
-        return self.is_list or isinstance(msgspec.inspect.type_info(self.type), msgspec.inspect.StrType)
-
-    @property
-    def is_list(self) -> bool:
-        """Whether its values are lists of text."""
-        return isinstance(msgspec.inspect.type_info(self.type), msgspec.inspect.VarTupleType)
-
-    @property
-    def expectation(self) -> str:
-        """What a value has to be, as the end of the sentence "... must be"."""
-        if get_origin(self.type) is Literal:
-            return f"one of {', '.join(get_args(self.type))}"
-        kind = msgspec.inspect.type_info(self.type)
-        if isinstance(kind, msgspec.inspect.VarTupleType):
-            return f"a list of at most {kind.max_length} texts that are not empty"
-        if isinstance(kind, msgspec.inspect.BoolType):
-            return "true or false"
-        if isinstance(kind, msgspec.inspect.IntType):
-            return f"a whole number from {kind.ge} to {kind.le}"
-        if isinstance(kind, msgspec.inspect.FloatType):
-            lowest = f"above {kind.gt:g}" if kind.gt is not None else f"from {kind.ge:g}"
-            return f"a number {lowest}, at most {kind.le:g}"
-        return "text that is not empty" if getattr(kind, "min_length", None) else "text"
-
-
-def _keys() -> Iterator[Key]:
-    for section, cls in SECTIONS.items():
-        hints = get_type_hints(cls, include_extras=True)
-        for one in fields(cls):
-            yield Key(section, one.name, hints[one.name], one.default, one.metadata["help"], one.metadata["unit"])
-
-
-KEYS: Mapping[str, Key] = {key.dotted: key for key in _keys()}
-"""Every key by its dotted name, in the order of the docs."""
+KEYS: Mapping[str, Key] = {key.dotted: key for section, cls in SECTIONS.items() for key in keys_of(section, cls)}
+"""Every key of a section by its dotted name, in the order of the docs."""
 
 PRESETS: Mapping[str, Mapping[str, object]] = {
     "laptop": {},

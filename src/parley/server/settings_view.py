@@ -2,9 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from parley.server.settings import KEYS, SECTIONS, Key, value_of
+from parley.server.settings import KEYS, SECTIONS, TABLES, EndpointSettings, Key, value_of
 from parley.server.sources import Loaded
 
 # A command line or a URL may carry a key although both have a better place for it: upstream.api_key_file.
@@ -21,10 +21,17 @@ def redacted(text: str) -> str:
 
 
 def rows(loaded: Loaded) -> Iterator[tuple[str, object, str]]:
-    """Dotted key, value fit to be shown, and origin of every setting, in the order of the docs."""
+    """Dotted key, value fit to be shown, and origin of every setting, in the order of the docs; the endpoints last,
+    as one list of objects."""
     for dotted in KEYS:
         value = value_of(loaded.settings, dotted)
         yield dotted, _shown(value), loaded.origins[dotted]
+    endpoints = [_entry(endpoint) for endpoint in loaded.settings.endpoints]
+    yield "endpoints", endpoints, loaded.origins["endpoints"]
+
+
+def _entry(endpoint: EndpointSettings) -> dict[str, object]:
+    return {name: _shown(getattr(endpoint, name)) for name in TABLES["endpoints"]}
 
 
 def _shown(value: object) -> object:
@@ -34,11 +41,21 @@ def _shown(value: object) -> object:
 
 
 def as_text(loaded: Loaded) -> str:
-    """One aligned line for each setting: key, value, origin."""
-    lines = [(dotted, _literal(value), origin) for dotted, value, origin in rows(loaded)]
+    """One aligned line for each setting, and for each key of each endpoint: key, value, origin."""
+    lines = [(dotted, _literal(value), origin) for dotted, value, origin in _spread(rows(loaded))]
     key_width = max(len(dotted) for dotted, _, _ in lines)
     value_width = min(max(len(value) for _, value, _ in lines), 24)
     return "\n".join(f"{dotted:<{key_width}}  {value:<{value_width}}  {origin}" for dotted, value, origin in lines)
+
+
+def _spread(listing: Iterable[tuple[str, object, str]]) -> Iterator[tuple[str, object, str]]:
+    """A list of tables as `endpoints[1].name` and so on; an empty one as it is."""
+    for dotted, value, origin in listing:
+        if dotted in TABLES and isinstance(value, list) and value:
+            for number, entry in enumerate(value, 1):
+                yield from ((f"{dotted}[{number}].{name}", one, origin) for name, one in entry.items())
+        else:
+            yield dotted, value, origin
 
 
 def as_json(loaded: Loaded) -> str:
@@ -49,24 +66,29 @@ def as_json(loaded: Loaded) -> str:
 
 def as_markdown() -> str:
     """The reference of every key for docs/configuration.md: one table a section."""
-    return "\n\n".join(_section(name, cls.__doc__ or "") for name, cls in SECTIONS.items()) + "\n"
+    sections = [
+        _section(f"[{name}]", cls.__doc__ or "", (key for key in KEYS.values() if key.section == name))
+        for name, cls in SECTIONS.items()
+    ]
+    tables = [_section("[[endpoints]]", EndpointSettings.__doc__ or "", TABLES["endpoints"].values())]
+    return "\n\n".join(sections + tables) + "\n"
 
 
-def _section(name: str, docstring: str) -> str:
+def _section(title: str, docstring: str, keys: Iterable[Key]) -> str:
     lines = [
-        f"### [{name}]",
+        f"### {title}",
         "",
         " ".join(docstring.split()),
         "",
         "| key | default | must be | what it is for |",
         "|---|---|---|---|",
     ]
-    lines += [_line(key) for key in KEYS.values() if key.section == name]
-    return "\n".join(lines)
+    return "\n".join(lines + [_line(key) for key in keys])
 
 
 def _line(key: Key) -> str:
-    return f"| `{key.name}` | `{_literal(key.default)}` | {key.expectation} | {key.help} |"
+    default = f"`{_literal(key.default)}`" if key.default or not key.is_identifier else "none"
+    return f"| `{key.name}` | {default} | {key.expectation} | {key.help} |"
 
 
 def _literal(value: object) -> str:

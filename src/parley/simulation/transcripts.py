@@ -176,16 +176,20 @@ def _check_same(name: str, number: int, item: ToldItem, words: list[str], swallo
     require(item.text == text, "{}: item {} is not whole: {}", name, number, difference)
 
 
-def _without(words: list[str], swallowed: Collection[str], final: str) -> str:
-    """The words without those that were swallowed and are missing in the end."""
-    kept, said = [], final
-    for word in words:
-        if said.startswith(word) and (len(said) == len(word) or said[len(word)] == " "):
-            said = said[len(word) :]
-        elif word.strip() in swallowed:
-            continue
-        kept.append(word)
-    return "".join(kept)
+def _without(words: list[str], swallowed: Collection[str], said: str) -> str:
+    """What of these words may be said when a mute model heard some of them: `said`, if that is all that is missing.
+
+    A mute model makes a pause where there is none, and another leg that begins in it may cut a word.
+    """
+    left, kept = [word.strip() for word in words], ""
+    for word in said.split():
+        while left and left[0] != word and left[0] in swallowed and word in left:
+            left.pop(0)
+        if not left or (left[0] != word and left[0] not in swallowed):
+            break
+        left.pop(0)
+        kept += f" {word}"
+    return kept + "".join(f" {word}" for word in left if word not in swallowed)
 
 
 def _check_differing(name: str, number: int, item: ToldItem, words: list[str], *, is_contract: bool) -> None:

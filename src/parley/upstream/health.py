@@ -66,6 +66,80 @@ class Readiness(Protocol):
         """The names that may be asked for."""
 
 
+class Health(Readiness, Protocol):
+    """What a pool knows of one model server. `on_change` is called with `ready` when that changes."""
+
+    on_change: Callable[[bool], None] | None
+    max_model_len: int
+
+    async def run(self) -> None:
+        """Look after it until cancelled."""
+
+    def lost(self) -> None:
+        """A leg could not be opened, or its process died."""
+
+    def suspect(self) -> None:
+        """A leg on it failed."""
+
+    def seen(self) -> None:
+        """A leg on it was opened."""
+
+
+class PassiveHealth:
+    """A model server that can't be asked, as behind a SageMaker endpoint: taken for ready until a leg can't be opened,
+    then left alone for a while (0.5 s, doubling to 30 s), then tried again with a leg. `place` is its name for the log.
+    """
+
+    models: tuple[str, ...] = ()
+    max_model_len = 0
+
+    def __init__(
+        self,
+        place: str,
+        on_change: Callable[[bool], None] | None = None,
+        *,
+        initial_s: float = 0.5,
+        max_s: float = 30.0,
+    ) -> None:
+        self._place = place
+        self._initial_s = initial_s
+        self._max_s = max_s
+        self._pause_s = initial_s
+        self._lost = asyncio.Event()
+        self.on_change = on_change
+        self.ready = False
+
+    async def run(self) -> None:
+        """Take it for ready, and again some time after each loss, until cancelled."""
+        while True:
+            self._lost.clear()
+            self._set(True)
+            await self._lost.wait()
+            pause_s, self._pause_s = self._pause_s, min(self._max_s, 2 * self._pause_s)
+            await asyncio.sleep(pause_s)
+
+    def lost(self) -> None:
+        """Leave it alone for a while."""
+        self._lost.set()
+        self._set(False)
+
+    def suspect(self) -> None:
+        """See `Health.suspect`: the next leg shows what is the matter."""
+
+    def seen(self) -> None:
+        """It is there: the next loss is the first of a row."""
+        self._pause_s = self._initial_s
+
+    def _set(self, ready: bool) -> None:
+        if ready == self.ready:
+            return
+        self.ready = ready
+        if not ready:
+            _log.warning("model server is left alone for %g s: %s", self._pause_s, self._place)
+        if self.on_change is not None:
+            self.on_change(ready)
+
+
 class UpstreamHealth:
     """Probes a model server. `ready` is the last answer, `models` the names it serves.
 

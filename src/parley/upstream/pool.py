@@ -12,16 +12,23 @@ follow each other. That is a preference: where all that are ready are avoided, t
 import asyncio
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from parley.aws.address import EndpointAddress, is_sagemaker
+from parley.aws.options import AwsOptions
+from parley.aws.sdk import make_client
 from parley.core import events as ev
 from parley.core.content import Text
 from parley.core.errors import ParleyError
-from parley.upstream.health import HealthOptions, UpstreamHealth
+from parley.upstream.health import Health, HealthOptions, PassiveHealth, UpstreamHealth
 from parley.upstream.leg import LegConnection, LegSink, Upstream
+from parley.upstream.sagemaker import LEG_AGE_MAX_S, RETIRED, SageMakerUpstream
 from parley.upstream.vllm import VllmOptions, VllmUpstream
+
+if TYPE_CHECKING:
+    from parley.aws.client import AwsClient
 
 PROMPT_TOKENS = 39
 """Tokens of a generation before the first delta: what vLLM reports for Voxtral."""
@@ -49,7 +56,7 @@ class PoolMember:
     """One model server of a pool: how legs on it are opened, what is known of it, and how many are open."""
 
     upstream: ModelUpstream
-    health: UpstreamHealth
+    health: Health
     legs: int = 0
     avoided_until: float = field(default=0.0, repr=False)
     failed_at: float = field(default=0.0, repr=False)
@@ -69,7 +76,7 @@ class UpstreamPool:
     """The model servers behind a node, as an `Upstream`.
 
     `model` is the name that legs are opened with; empty: the first one that the leg's own server lists. `on_change` is
-    called whenever a member is ready or is not any more. `clock` gives seconds from any origin.
+    called whenever a member is ready or is not any more, `on_end` when `run` is. `clock` gives seconds from any origin.
     """
 
     def __init__(
@@ -80,8 +87,10 @@ class UpstreamPool:
         model: str = "",
         on_change: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        on_end: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.members = tuple(members)
+        self._on_end = on_end
         self._connect_timeout_s = connect_timeout_s
         self._model = model
         self._clock = clock
@@ -108,9 +117,13 @@ class UpstreamPool:
 
     async def run(self) -> None:
         """Look after the members' health until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            for member in self.members:
-                tasks.create_task(member.health.run())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for member in self.members:
+                    tasks.create_task(member.health.run())
+        finally:
+            if self._on_end is not None:
+                await self._on_end()
 
     def lost(self) -> None:
         """Take every member for gone until it answers a probe: the process that they are has ended."""
@@ -215,7 +228,8 @@ class _LegWatch:
     def receive(self, event: ev.Event) -> None:
         """See `LegSink.receive`."""
         if type(event) is ev.LegFailed:
-            self.end(has_failed=True)
+            # One that was only old says nothing about its server.
+            self.end(has_failed=event.error.detail != RETIRED)
         self._sink.receive(event)
 
     def end(self, *, has_failed: bool = False) -> None:
@@ -243,7 +257,8 @@ class _PooledLeg:
 
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
-    """What the members of a pool of vLLM servers have in common; see `VllmOptions` and `HealthOptions`."""
+    """What the members of a pool of vLLM servers have in common; see `VllmOptions`, `HealthOptions` and
+    `SageMakerUpstream`."""
 
     api_key: str | None = field(default=None, repr=False)
     model: str = ""
@@ -252,16 +267,39 @@ class PoolOptions:
     ping_timeout_s: float = 20.0
     probe_interval_s: float = 2.0
     probe_timeout_s: float = 2.0
+    sagemaker_leg_age_max_s: float = LEG_AGE_MAX_S
 
 
 def vllm_pool(urls: Sequence[str], options: PoolOptions, on_change: Callable[[], None] | None = None) -> UpstreamPool:
-    """A pool of vLLM servers by their realtime URLs."""
+    """A pool of vLLM servers by their realtime URLs, or by SageMaker's endpoints that they are behind.
+
+    Raises:
+        AwsError: sdk-missing, when there is one of SageMaker's and AWS's SDK is not there.
+        ValueError: a URL of SageMaker's is wrong.
+    """
+    aws = None
+    if any(is_sagemaker(url) for url in urls):
+        aws = make_client(AwsOptions(connect_timeout_s=options.connect_timeout_s))
     return UpstreamPool(
-        [_vllm_member(url, options) for url in urls],
+        [
+            _sagemaker_member(url, aws, options)
+            if aws is not None and is_sagemaker(url)
+            else _vllm_member(url, options)
+            for url in urls
+        ],
         connect_timeout_s=options.connect_timeout_s,
         model=options.model,
         on_change=on_change,
+        on_end=None if aws is None else aws.close,
     )
+
+
+def _sagemaker_member(url: str, aws: "AwsClient", options: PoolOptions) -> PoolMember:
+    address = EndpointAddress.parse(url)
+    upstream = SageMakerUpstream(
+        aws, address, connect_timeout_s=options.connect_timeout_s, leg_age_max_s=options.sagemaker_leg_age_max_s
+    )
+    return PoolMember(upstream, PassiveHealth(str(address)))
 
 
 def _vllm_member(url: str, options: PoolOptions) -> PoolMember:

@@ -14,7 +14,7 @@ from parley.core import notices as no
 from parley.core.content import SAMPLE_RATE, Text
 from parley.core.errors import ParleyError, Retry
 from parley.core.usage import Usage
-from parley.wire import contract, vllm
+from parley.wire import contract, contract_requests, vllm
 from parley.wire.contract import Seq
 from parley.wire.vllm import encode_json
 
@@ -142,17 +142,17 @@ def _cancel(message: bytes) -> Cancel:
     item_id = _decode_cancel(message).item_id
     item = contract.item_of(item_id)
     if item_id is not None and not item:
-        raise ParleyError("invalid-event", f"In {contract.CANCEL}: `item_id` is not of the form item_<n>.")
+        raise ParleyError("invalid-event", f"In {contract_requests.CANCEL}: `item_id` is not of the form item_<n>.")
     return Cancel(item)
 
 
 _READERS: Mapping[str, Callable[[bytes], Request]] = {
     vllm.SESSION_UPDATE: _update,
-    contract.SESSION_RESUME: _resume,
-    contract.SESSION_ACK: _ack,
-    contract.SESSION_END: _end,
-    contract.CLEAR: _clear,
-    contract.CANCEL: _cancel,
+    contract_requests.SESSION_RESUME: _resume,
+    contract_requests.SESSION_ACK: _ack,
+    contract_requests.SESSION_END: _end,
+    contract_requests.CLEAR: _clear,
+    contract_requests.CANCEL: _cancel,
 }
 
 
@@ -208,7 +208,7 @@ def encode_notice(notice: no.Notice, seq: int, session_id: str) -> bytes:
 def _notice(notice: no.Notice, session_id: str) -> dict[str, Any]:
     match notice:
         case no.InputAcked(inputs, cursor):
-            return {"type": contract.SESSION_ACK, "input_seq": inputs, "cursor_ms": _ms(cursor)}
+            return {"type": contract_requests.SESSION_ACK, "input_seq": inputs, "cursor_ms": _ms(cursor)}
         case no.Resumed(outcome, inputs, cursor, replayed, lost):
             counts = {"input_seq": inputs, "cursor_ms": _ms(cursor), **_intervals(replayed, lost)}
             return {"type": "session.resumed", "id": session_id, "outcome": outcome, **counts}

@@ -34,7 +34,8 @@ class Exchange(Protocol):
 
     def finish(self) -> None:
         """End the answer behind what waits to be written. If the peer still sends then, it is told with
-        RST_STREAM(NO_ERROR) that nothing more of it is read (RFC 9113 section 8.1)."""
+        RST_STREAM(NO_ERROR) that nothing more of it is read (RFC 9113 section 8.1): at once after a status of 400 and
+        more, after a grace otherwise, since clients lose with it what they have not read yet."""
 
     def reset(self, code: int) -> None:
         """Drop the stream at once with an error code of RFC 9113 section 7."""

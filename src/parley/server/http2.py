@@ -1,0 +1,146 @@
+"""SageMaker's endpoint of this node: the HTTP/2 listener, put together from the settings."""
+
+import asyncio
+import logging
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from parley.access.authenticator import OpenDoor, SigV4Authenticator
+from parley.access.credentials import CredentialsError, KeyFile
+from parley.access.identity import Authenticator
+from parley.ingress.http2.bidirectional import Bidirectional, StreamLimits
+from parley.ingress.http2.limits import Http2Limits
+from parley.ingress.http2.listener import Http2Listener
+from parley.ingress.invocation import Endpoints
+from parley.server.contradictions import http2_problems
+from parley.server.http2_settings import Http2Settings
+from parley.server.local_tls import local_certificate, state_directory
+from parley.server.ready import Http2Address
+from parley.server.settings import Settings
+from parley.server.start import StartError, cannot_listen
+from parley.server.tls import server_context
+
+_log = logging.getLogger("parley.server")
+
+_ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
+
+
+class Http2Endpoint:
+    """The listener from its start to its end. `check` raises the ParleyError that `/ping` is to answer with, if any.
+
+    Raises StartError, when made, for settings that would let strangers in and for access keys that can't be read.
+    """
+
+    def __init__(self, settings: Settings, endpoints: Endpoints, check: Callable[[], None]) -> None:
+        for _, problem in http2_problems(settings.http2):
+            raise StartError(f"invalid-settings: {problem}")
+        self._settings = settings.http2
+        self._limits = _limits(settings)
+        self._handlers = Bidirectional(endpoints, _authenticator(settings.http2), _stream_limits(settings), check=check)
+        self._listener: Http2Listener | None = None
+
+    async def start(self) -> Http2Address:
+        """Listen.
+
+        Raises:
+            StartError: the certificate can't be had, or the address can't be bound.
+        """
+        http2 = self._settings
+        # Making a certificate waits for the disk, and for another process that makes one.
+        context, authorities_file = await asyncio.to_thread(_tls, http2)
+        listener = Http2Listener(self._handlers, self._limits, context)
+        try:
+            port = await listener.start(http2.host, http2.port)
+        except OSError as error:
+            raise cannot_listen(
+                http2.host, http2.port, error, host_option="--set http2.host=ADDRESS", port_option="--http2-port"
+            ) from None
+        self._listener = listener
+        address = Http2Address(_url(http2, port), port, authorities_file, bool(http2.credentials_file))
+        _log.info("SageMaker's endpoint is %s, on %s:%d", address.url, http2.host, port)
+        if authorities_file is not None:
+            _log.info(
+                "its certificate is this machine's own; for clients: SSL_CERT_FILE=%s (Python), "
+                "NODE_EXTRA_CA_CERTS=%s (Node)",
+                authorities_file,
+                authorities_file,
+            )
+        if not http2.credentials_file:
+            _log.warning("signatures are not verified: every program on this machine may open streams")
+        return address
+
+    def stop_accepting(self) -> None:
+        """Take no further connection or stream, and say so to those that are connected; their streams go on."""
+        if self._listener is not None:
+            self._listener.stop_accepting()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Let streams in front of containers finish for so long, then end what is left, saying so."""
+        await self._handlers.drain(timeout_s)
+
+    async def hurry(self) -> None:
+        """End them now."""
+        await self._handlers.close()
+
+    async def close(self) -> None:
+        """Close what is open."""
+        await self._handlers.close()
+        if self._listener is not None:
+            await self._listener.close()
+
+
+def _tls(http2: Http2Settings) -> tuple[ssl.SSLContext | None, Path | None]:
+    if http2.cleartext:
+        return None, None
+    if http2.tls_certificate_file:
+        return server_context(http2.tls_certificate_file, http2.tls_key_file), None
+    own = local_certificate(state_directory(os.environ))
+    return server_context(own.server_file, own.server_file), own.authorities_file
+
+
+def _authenticator(http2: Http2Settings) -> Authenticator:
+    if not http2.credentials_file:
+        return OpenDoor()
+    try:
+        keys = KeyFile(http2.credentials_file)
+    except CredentialsError as error:
+        raise StartError("\n".join(f"credentials-unusable: {problem}" for problem in error.problems)) from None
+    return SigV4Authenticator(keys, clock=time.time, region=http2.region, skew_max_s=http2.clock_skew_s)
+
+
+def _limits(settings: Settings) -> Http2Limits:
+    http2, server = settings.http2, settings.server
+    return Http2Limits(
+        connections_max=http2.max_connections,
+        streams_max=http2.max_streams,
+        receive_window_bytes=http2.receive_window_bytes,
+        header_list_max_bytes=http2.header_list_max_bytes,
+        tls_handshake_timeout_s=server.head_timeout_s,
+        preface_timeout_s=server.head_timeout_s,
+        headers_timeout_s=server.head_timeout_s,
+        idle_timeout_s=http2.idle_timeout_s,
+        ping_interval_s=server.ping_interval_s,
+        ping_timeout_s=server.ping_timeout_s,
+    )
+
+
+def _stream_limits(settings: Settings) -> StreamLimits:
+    server = settings.server
+    return StreamLimits(
+        message_max_bytes=server.message_max_bytes,
+        waiting_max=server.waiting_max,
+        waiting_timeout_s=server.waiting_timeout_s,
+        # The handshake has its own timeout and says more; this one is for one that hangs.
+        container_timeout_s=settings.upstream.connect_timeout_s + 1.0,
+        retry_after_s=server.retry_after_s,
+    )
+
+
+def _url(http2: Http2Settings, port: int) -> str:
+    # What a certificate for every address is made out to is most likely this machine's name.
+    host = socket.gethostname() if http2.host in _ANY_ADDRESS else http2.host
+    return f"{'http' if http2.cleartext else 'https'}://{f'[{host}]' if ':' in host else host}:{port}"

@@ -1,0 +1,112 @@
+"""What the rooms are told of the settings, each in its own words."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from parley.aws.failure import AwsError
+from parley.core.limits import SessionLimits
+from parley.ingress.attachment import SessionHost
+from parley.ingress.http import http_application
+from parley.ingress.port import Port, PortLimits
+from parley.ingress.upgrades import Upgrades
+from parley.ingress.websocket import SocketLimits
+from parley.server.settings import Settings
+from parley.server.start import StartError
+from parley.upstream.container import ContainerOptions
+from parley.upstream.container_socket import SocketOptions
+from parley.upstream.pool import PoolOptions, UpstreamPool, vllm_pool
+
+
+def read_key(path: str, setting: str) -> str | None:
+    """The key in the file that a setting names; None where it names none.
+
+    Raises:
+        StartError: the file can't be read.
+    """
+    if not path:
+        return None
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise StartError(f"key-unreadable: {setting} can't be read: {reason}.") from None
+
+
+def pool_options(settings: Settings, *, api_key: str | None, model: str) -> PoolOptions:
+    """How model servers are reached that take this key and serve this model."""
+    upstream = settings.upstream
+    return PoolOptions(
+        api_key=api_key,
+        model=model,
+        connect_timeout_s=upstream.connect_timeout_s,
+        ping_interval_s=settings.server.ping_interval_s,
+        ping_timeout_s=settings.server.ping_timeout_s,
+        probe_interval_s=upstream.probe_interval_s,
+        probe_timeout_s=upstream.probe_timeout_s,
+    )
+
+
+def make_pool(urls: Sequence[str], options: PoolOptions, on_change: Callable[[], None] | None = None) -> UpstreamPool:
+    """Model servers as one upstream.
+
+    Raises:
+        StartError: one of them is SageMaker's, and AWS's SDK is not installed.
+    """
+    try:
+        return vllm_pool(urls, options, on_change)
+    except AwsError as error:
+        raise StartError(f"{error.code}: {error.message}") from None
+
+
+def container_options(settings: Settings) -> ContainerOptions:
+    """How containers are reached. How long they may take to accept and to be silent is SageMaker's rule."""
+    upstream = settings.upstream
+    return ContainerOptions(
+        handshake_timeout_s=upstream.connect_timeout_s,
+        probe_interval_s=upstream.probe_interval_s,
+        probe_timeout_s=upstream.probe_timeout_s,
+        socket=SocketOptions(frame_max_bytes=settings.server.message_max_bytes),
+    )
+
+
+def session_limits(settings: Settings) -> SessionLimits:
+    """What bounds a session."""
+    session = settings.session
+    return SessionLimits(
+        pace_window_s=session.pace_window_s,
+        held_audio_max_s=session.held_audio_max_s,
+        held_turns_max=session.held_turns_max,
+        resume_window_s=session.resume_window_s,
+        ledger_max_bytes=session.ledger_max_bytes,
+        journal_max_s=session.journal_max_s,
+        turn_text_max_bytes=session.turn_text_max_bytes,
+        recovery_timeout_s=session.recovery_timeout_s,
+        rotate_after_s=session.rotate_after_s,
+        rotate_force_s=session.rotate_force_s,
+        output_max_bytes=session.output_max_bytes,
+        client_errors_max=settings.server.client_errors_max,
+        forward_empty_deltas=session.forward_empty_deltas,
+        # The opener has its own timeout and says more; this one is for an opener that hangs.
+        connect_timeout_s=settings.upstream.connect_timeout_s + 1.0,
+        first_delta_timeout_s=session.first_delta_timeout_s,
+        stall_timeout_s=session.stall_timeout_s,
+        flush_timeout_s=session.flush_timeout_s,
+    )
+
+
+def make_port(settings: Settings, host: SessionHost) -> Port:
+    """The port of WebSockets and plain HTTP."""
+    server = settings.server
+    socket_limits = SocketLimits(
+        message_max_bytes=server.message_max_bytes,
+        write_buffer_max_bytes=server.write_buffer_max_bytes,
+        waiting_max=server.waiting_max,
+        waiting_timeout_s=server.waiting_timeout_s,
+    )
+    port_limits = PortLimits(
+        head_timeout_s=server.head_timeout_s,
+        ping_interval_s=server.ping_interval_s,
+        ping_timeout_s=server.ping_timeout_s,
+    )
+    http = http_application(host, body_max_bytes=server.body_max_bytes)
+    return Port(Upgrades(host, socket_limits), http, port_limits, socket_limits)

@@ -1,0 +1,55 @@
+"""A whole gateway in this process with SageMaker's endpoint on a free port of loopback."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from parley.server.app import Gateway
+from parley.server.ready import Http2Address
+from parley.server.settings import EndpointSettings, Http2Settings
+from tests.support.gateway import RunningGateway, Values
+
+_HTTP2: Values = {"enabled": True, "port": 0}
+
+
+class Http2Gateway(RunningGateway):
+    """See `RunningGateway`; `sections` may hold `http2` as well. It speaks cleartext unless told otherwise or
+    given a certificate: with `{"cleartext": False}` the certificate is the user's own, under XDG_STATE_HOME."""
+
+    def __init__(self, url: str, endpoints: Sequence[EndpointSettings] = (), /, **sections: Values) -> None:
+        super().__init__(url, *(sections.get(section, {}) for section in ("server", "upstream", "session")))
+        assert sections.keys() <= {"http2", "server", "upstream", "session"}, "those are the sections it knows"
+        given = sections.get("http2", {})
+        cleartext = {} if given.get("tls_certificate_file") else {"cleartext": True}
+        self.settings = replace(
+            self.settings, http2=Http2Settings(**{**_HTTP2, **cleartext, **given}), endpoints=tuple(endpoints)
+        )
+        self.address: Http2Address | None = None
+
+    @property
+    def http2_port(self) -> int:
+        """The port of the endpoint, once it has started."""
+        assert self.address is not None, "it has been started"
+        return self.address.port
+
+    @property
+    def http2_url(self) -> str:
+        """Its URL."""
+        assert self.address is not None, "it has been started"
+        return self.address.url
+
+    @property
+    def authorities_file(self) -> Path | None:
+        """What a client has to trust, where the certificate is Parley's own."""
+        assert self.address is not None, "it has been started"
+        return self.address.authorities_file
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            gateway = Gateway(self.settings, tasks, self._announce)
+            self.port = await gateway.start()
+            self.address = gateway.http2
+            self._listening.set()
+            await self._stopping.wait()
+            await gateway.stop(self.hurry)
