@@ -33,7 +33,10 @@ from smithy_core.aio.interfaces.eventstream import EventReceiver
 from smithy_http.aio.crt import AWSCRTHTTPClient, AWSCRTHTTPResponse, _AWSCRTEventLoop
 
 from tests.support.client import Event, code_of
-from tests.support.sagemaker_stage import CREDENTIALS, ENDPOINT, REGION, Credentials
+from tests.support.sagemaker_stage import CREDENTIALS, ENDPOINT, REGION
+from tests.support.sagemaker_stage import Credentials as Credentials
+from tests.support.sagemaker_stage import SageMakerGateway as SageMakerGateway
+from tests.support.sagemaker_stage import sagemaker_gateway as sagemaker_gateway
 from tests.support.sound import PIECE_BYTES, encoded, pieces
 from tests.support.waiting import bounded
 

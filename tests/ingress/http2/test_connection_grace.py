@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from h2.errors import ErrorCodes
-from hyperframe.frame import GoAwayFrame, RstStreamFrame
+from hyperframe.frame import Frame, GoAwayFrame, RstStreamFrame
 
 from tests.ingress.http2.test_connection_exchange import Peer, kinds, reset_codes
 from tests.ingress.http2.wireless import UNHURRIED
@@ -19,6 +19,15 @@ async def finished(peer: Peer, stream_id: int = 1) -> RecordedExchange:
     handler.exchange.finish()
     await peer.written()
     return handler
+
+
+async def until_written(peer: Peer) -> list[Frame]:
+    """The frames of the next tick in which there are any."""
+    wrote = asyncio.Event()
+    peer.pipe.on_write = wrote.set
+    async with asyncio.timeout(5):
+        await wrote.wait()
+    return peer.pipe.frames()
 
 
 def _refuse(handler: RecordedExchange) -> None:
@@ -44,9 +53,7 @@ async def test_a_client_that_was_refused_is_told_at_once_that_nobody_reads_it() 
 async def test_a_client_that_never_ends_its_side_is_told_in_the_end() -> None:
     peer = Peer(SHORT)
     await finished(peer)
-    async with asyncio.timeout(5):
-        while not (frames := await peer.written()):
-            await asyncio.sleep(0)
+    frames = await until_written(peer)
     assert reset_codes(frames) == [ErrorCodes.NO_ERROR]
     peer.close()
 
@@ -55,8 +62,8 @@ async def test_a_client_that_ends_its_side_is_told_nothing_more() -> None:
     peer = Peer(SHORT)
     await finished(peer)
     peer.send(data_frame(1, b"", end_stream=True))
-    await asyncio.sleep(0.02)
-    assert await peer.written() == []
+    await finished(peer, 3)
+    assert [frame.stream_id for frame in await until_written(peer)] == [3]
     peer.close()
 
 
@@ -64,8 +71,8 @@ async def test_a_client_that_resets_its_stream_is_told_nothing_more() -> None:
     peer = Peer(SHORT)
     await finished(peer)
     peer.send(RstStreamFrame(1, error_code=ErrorCodes.CANCEL))
-    await asyncio.sleep(0.02)
-    assert await peer.written() == []
+    await finished(peer, 3)
+    assert [frame.stream_id for frame in await until_written(peer)] == [3]
     peer.close()
 
 

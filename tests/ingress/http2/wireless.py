@@ -1,6 +1,7 @@
 """A connection without a socket: bytes in, bytes out, and one that asks h2 about everything."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from h2.events import Event
@@ -63,6 +64,7 @@ class Pipe(asyncio.Transport):
         self.writes: list[int] = []
         self.endings: list[str] = []
         """"eof" and "abort", as they came."""
+        self.on_write: Callable[[], None] = lambda: None
         self.waiting_bytes = 0
         """What it says is in its buffer."""
         self.high_water_bytes: int | None = None
@@ -76,6 +78,7 @@ class Pipe(asyncio.Transport):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += data
         self.writes.append(len(data))
+        self.on_write()
 
     def can_write_eof(self) -> bool:
         return True
