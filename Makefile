@@ -1,11 +1,11 @@
 # `make demo` and `make test` need nothing but a Python >= 3.12; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format sim recovery bench test-vllm lock clean
+.PHONY: help setup demo serve test check format sim fuzz recovery bench bench-http2 test-node test-vllm lock clean
 ARGS ?=
 BIN := .venv/bin
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 .venv/.ready: pyproject.toml requirements.lock scripts/bootstrap.sh
 	@sh scripts/bootstrap.sh
@@ -30,11 +30,20 @@ format: .venv/.ready ## rewrite the code in the house style
 sim: .venv/.ready ## simulate sessions with faults (ARGS="--seeds 10000", ARGS="--seed 7" shows one)
 	@$(BIN)/parley simulate --seeds 1000 $(ARGS)
 
+fuzz: .venv/.ready ## throw broken bytes at the codec, the signatures and the HTTP/2 adapter (ARGS="--minutes 10")
+	@$(BIN)/python -m tests.fuzz $(or $(ARGS),--minutes 1)
+
 recovery: .venv/.ready ## cut real connections and kill real model servers, and report (ARGS="--engine tiny-en")
 	@$(BIN)/python -m benchmarks.recovery $(ARGS)
 
 bench: .venv/.ready ## measure the gateway beside nginx and a FastAPI splice (minutes; Linux, needs nginx and gcc)
 	@sh benchmarks/run.sh $(ARGS)
+
+bench-http2: .venv/.ready ## measure the HTTP/2 endpoint beside hypercorn and granian (minutes; Linux, needs gcc)
+	@sh benchmarks/http2.sh $(ARGS)
+
+test-node: .venv/.ready ## install AWS's packages for Node and run their client against the gateway (needs Node 20 and npm)
+	@sh tests/node/run.sh $(ARGS)
 
 test-vllm: .venv/.ready ## install and start the real vLLM on this CPU and run the gateway against it (10+ minutes)
 	@sh tests/realvllm/run.sh $(ARGS)

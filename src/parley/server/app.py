@@ -144,13 +144,16 @@ class Gateway:
         self._live.refuse()
         if self._endpoint is not None:
             self._endpoint.stop_accepting()
+        drains = [self._live.drain(timeout_s)]
+        if self._endpoint is not None:
+            drains.append(self._endpoint.drain(timeout_s))
+        draining = asyncio.gather(*drains)
+        # Behind them, for what it does has to come after what they begin with.
         hurrying = asyncio.create_task(self._hurry(hurry)) if hurry is not None else None
         try:
-            async with asyncio.TaskGroup() as draining:
-                draining.create_task(self._live.drain(timeout_s))
-                if self._endpoint is not None:
-                    draining.create_task(self._endpoint.drain(timeout_s))
+            await draining
         finally:
+            draining.cancel()
             if hurrying is not None:
                 hurrying.cancel()
         await self.close()
