@@ -209,7 +209,7 @@ async def test_a_request_while_the_model_server_is_away_is_refused(
     gateway = await start_gateway(wait_ready=False)
     answer = await post(gateway, "/invocations", pcm(0.1), Content_Type="audio/pcm")
     assert (answer.status, answer.error["code"]) == (503, "upstream-unavailable")
-    assert answer.headers["x-amzn-errortype"] == "ModelError"
+    assert answer.headers["x-amzn-errortype"] == "ServiceUnavailableError"
 
 
 @pytest.mark.parametrize("accept", ["application/json", EVENTS])
@@ -219,7 +219,7 @@ async def test_a_model_server_that_refuses_the_stream_is_an_error_with_a_status(
     vllm.refuses_with = 500
     answer = await post(gateway, "/invocations", pcm(0.1), Content_Type="audio/pcm", Accept=accept)
     assert (answer.status, answer.error["code"]) == (503, "upstream-unavailable")
-    assert answer.headers["x-amzn-errortype"] == "ModelError"
+    assert answer.headers["x-amzn-errortype"] == "ServiceUnavailableError"
 
 
 async def test_a_stream_that_is_lost_during_the_turn_costs_the_request_nothing(
@@ -249,7 +249,7 @@ async def test_a_model_server_that_dies_for_good_during_the_turn_is_an_error_wit
     answer = await answering
     assert answer.status == 503
     assert answer.error["code"] == "upstream-unavailable"
-    assert answer.headers["x-amzn-errortype"] == "ModelError"
+    assert answer.headers["x-amzn-errortype"] == "ServiceUnavailableError"
 
 
 async def test_a_model_server_that_dies_for_good_during_the_events_ends_them_with_an_error(
