@@ -61,7 +61,8 @@ class Container(Protocol):
         """
 
     async def open(self, path: str, query: str, request_id: str, sink: FrameSink) -> ContainerSocket:
-        """Open a WebSocket for a stream; `path` and `query` as in `Invocation`.
+        """Open a WebSocket for a stream; `path` and `query` as in `Invocation`. The sink hears nothing before this has
+        returned.
 
         Raises:
             ParleyError: upstream-unavailable; container-refused, whose `original_status` is what it answered.
