@@ -15,4 +15,8 @@ else
     .venv/bin/python -m pip install -qq --disable-pip-version-check \
         --constraint requirements.lock --editable '.[engine,sagemaker,dev]'
 fi
+# AWS's packages for Node are for tests alone, and only where Node is there anyway.
+if command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1; then
+    sh tests/node/install.sh >/dev/null || echo "parley: AWS's packages for Node could not be installed; their tests will be skipped" >&2
+fi
 touch .venv/.ready
