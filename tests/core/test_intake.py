@@ -407,13 +407,13 @@ def test_a_session_without_a_turn_ends_with_its_input() -> None:
 
 def test_a_session_whose_input_has_ended_ends_when_its_last_turn_is_transcribed() -> None:
     driven = running()
-    driven(ev.InputFinished(), *deltas(2))
+    driven(ev.InputFinished(), *deltas(4))
     assert driven(transcribed())[-1] == EndSession(None)
 
 
 def test_turns_that_wait_are_transcribed_before_a_session_ends_whose_input_has_ended() -> None:
     driven = running()
-    driven(ev.TurnEnded(), ev.TurnStarted(), ev.AudioReceived(audio("2")), ev.InputFinished(), *deltas(2))
+    driven(ev.TurnEnded(), ev.TurnStarted(), ev.AudioReceived(audio("2")), ev.InputFinished(), *deltas(4))
     assert StartTurn(1) in driven(transcribed())
 
 
@@ -429,7 +429,7 @@ def test_a_client_that_opted_in_is_told_that_its_session_has_ended_with_its_inpu
 
 def test_a_client_that_comes_back_may_send_again_though_its_input_had_ended() -> None:
     driven = running(is_opted_in=True)
-    driven(ev.InputFinished(), ev.ClientClosed(), ev.ResumeRequested(2, 0), *deltas(2))
+    driven(ev.InputFinished(), ev.ClientClosed(), ev.ResumeRequested(2, 0), *deltas(4))
     assert not any(isinstance(effect, EndSession) for effect in driven(transcribed()))
 
 

@@ -28,6 +28,7 @@ from .builders import (
     AnError,
     Driven,
     audio,
+    deltas,
     done,
     fails,
     heard,
@@ -284,7 +285,7 @@ def test_a_drain_ends_a_detached_session_that_is_idle() -> None:
 
 def test_a_drain_ends_a_detached_session_once_its_turn_is_done() -> None:
     driven = talking()
-    driven(ev.TurnEnded(), ev.ClientClosed())
+    driven(ev.TurnEnded(), *deltas(4), ev.ClientClosed())
     assert driven(ev.DrainStarted(10.0)) == []
     assert driven(transcribed()) == [CloseLeg(1), EndSession(AnError("shutting-down"))]
 

@@ -241,9 +241,15 @@ def test_a_done_before_a_word_could_be_said_for_each_frame_is_a_truncated_turn()
     assert driven(transcribed()) == LOST
 
 
-def test_a_done_with_the_last_frame_is_the_end_of_the_turn() -> None:
+def test_a_done_before_the_last_word_must_have_been_said_is_a_truncated_turn() -> None:
     driven = running(first=pcm(2 * FRAME))
-    driven(ev.TurnEnded(), *deltas(2))
+    driven(ev.TurnEnded(), *deltas(3))
+    assert driven(transcribed()) == LOST
+
+
+def test_a_done_when_the_last_word_must_have_been_said_is_the_end_of_the_turn() -> None:
+    driven = running(first=pcm(2 * FRAME))
+    driven(ev.TurnEnded(), *deltas(4))
     assert driven(transcribed()) == [SendDone(Text.of(" hello"), USAGE)]
 
 

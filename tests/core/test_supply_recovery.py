@@ -209,7 +209,7 @@ def test_a_client_that_opted_in_is_told_which_words_are_others() -> None:
 
 def test_a_turn_that_ends_in_the_midst_of_the_comparison_is_revised_before_its_end() -> None:
     driven = talking(is_opted_in=True)
-    driven(ev.TurnEnded(), fails(), ev.LegOpened(2), says(" one", 2), *deltas(24, 2))
+    driven(ev.TurnEnded(), fails(), ev.LegOpened(2), says(" one", 2), *deltas(26, 2))
     told = driven(transcribed(" one", 2))
     kinds = [effect.notice if isinstance(effect, SendNotice) else effect for effect in told]
     assert TextRevised(1, 4, 8, Text.of(""), (0, 25 * FRAME)) in kinds

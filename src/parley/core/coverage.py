@@ -2,6 +2,7 @@
 
 from parley.core.content import SAMPLE_RATE
 from parley.core.leg import Leg
+from parley.core.profile import ModelProfile
 from parley.core.turns import Turn
 
 _TELLING_SAMPLES = SAMPLE_RATE
@@ -17,15 +18,16 @@ class Coverage:
     then on; but not where it was seen to count as its model does, for two legs may also break at the same point.
     """
 
-    __slots__ = ("_counts_otherwise",)
+    __slots__ = ("_counts_otherwise", "_late_samples")
 
-    def __init__(self) -> None:
+    def __init__(self, profile: ModelProfile) -> None:
+        self._late_samples = profile.late_frames * profile.frame_samples
         self._counts_otherwise: bool | None = None
 
     def is_whole(self, leg: Leg, turn: Turn) -> bool:
         """Whether a turn whose end this leg has told is transcribed whole."""
         audio_samples, covered_samples = leg.fed - leg.base, leg.spoken - leg.base
-        if covered_samples >= audio_samples:
+        if covered_samples >= audio_samples + self._late_samples:
             if audio_samples >= _TELLING_SAMPLES and self._counts_otherwise is None:
                 self._counts_otherwise = False
             return True

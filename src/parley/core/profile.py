@@ -11,14 +11,16 @@ class ModelProfile:
     frames and a look-ahead of 2.5 ms (measured, vLLM 0.32 and 0.33). So the audio consumed after n deltas is
     (n + head_frames) frames, less than a frame short, and the words that have ended by n frames have been said.
 
-    `settle_frames` is the run of empty deltas after which no word that began before the run is still to come: how late
-    a word may be said, and how long a word may be. `mute_frames` is the run after which the model may be mute; healthy
-    pauses of Voxtral reach 165 (vLLM issue 47614). `has_clock` is False for models whose deltas are no clock:
+    A word is said at most `late_frames` after the frame in which it ends. `settle_frames` is the run of empty deltas
+    after which no word that began before the run is still to come: how late a word may be said, and how long a word may
+    be. `mute_frames` is the run after which the model may be mute; healthy pauses of Voxtral reach 165 (vLLM issue
+    47614). `has_clock` is False for models whose deltas are no clock:
     Qwen3-ASR sends its text by segments of 5 s.
     """
 
     frame_samples: int = 1280
     head_frames: int = 7
+    late_frames: int = 2
     settle_frames: int = 12
     mute_frames: int = 200
     has_clock: bool = True

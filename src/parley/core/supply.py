@@ -75,7 +75,7 @@ class Supply:
         self._out = out
         self._jitter = jitter
         self._was_ready = False
-        self._coverage = Coverage()
+        self._coverage = Coverage(profile)
         self._pauses = Pauses(profile, turns, out)
         self._narration = Narration(outlet, profile, forwards_empty=limits.forward_empty_deltas)
         self.feed = Feed(limits, profile, turns, out, context_s=context_s)
