@@ -80,9 +80,10 @@ class FakeUpstream:
         return self.legs[-1]
 
     def finish_turn(self, seconds: float = 1.0) -> None:
-        """The newest leg's turn, of so much audio, ends: it has had a delta for each frame of 80 ms."""
+        """The newest leg's turn, of so much audio, ends: it has had a delta for each frame of 80 ms, and Voxtral's ten
+        more."""
         assert self.sink is not None
-        for _ in range(math.ceil(seconds / 0.08)):
+        for _ in range(math.ceil(seconds / 0.08) + 10):
             self.sink.receive_delta(len(self.legs), Text(b'""'))
         self.sink.receive(TurnTranscribed(len(self.legs), Text(b'""'), Usage()))
 
