@@ -85,6 +85,11 @@ async def test_a_turn_goes_through_the_containers_own_route(stage: Stage, vllm: 
     assert (asked.endpoint, asked.headers["x-amzn-sagemaker-model-invocation-path"]) == ("voxtral", "v1/realtime")
 
 
+async def test_a_container_that_is_parley_is_asked_for_every_delta(stage: Stage) -> None:
+    await stage.open()
+    assert stage.server.streams[0].query == "empty_deltas=true"
+
+
 async def test_a_stream_that_is_lost_is_a_leg_that_failed(stage: Stage) -> None:
     leg = await stage.open()
     leg.start_turn()

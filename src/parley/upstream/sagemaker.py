@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 LEG_AGE_MAX_S = 480.0
 
+_QUERY = "empty_deltas=true"
+"""A container that is Parley keeps deltas without text to itself unless asked, and they are the clock of a leg. vLLM's
+own route does not read its query."""
+
 RETIRED = "The stream was replaced before SageMaker's limit."
 """Detail of the error of a leg that was only old."""
 
@@ -180,7 +184,8 @@ class SageMakerUpstream:
         leg = SageMakerLeg(leg_id, sink, self._leg_age_max_s)
         try:
             async with asyncio.timeout(self._connect_timeout_s):
-                leg.begin(await self._client.open(self._address, leg, timeout_s=self._connect_timeout_s))
+                timeout_s = self._connect_timeout_s
+                leg.begin(await self._client.open(self._address, leg, query=_QUERY, timeout_s=timeout_s))
                 await leg.created
         except TimeoutError:
             leg.close()
