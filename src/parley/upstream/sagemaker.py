@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 from parley.aws.address import EndpointAddress
 from parley.aws.failure import AwsError
-from parley.core import events as ev
-from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
+from parley.upstream.dialogue import VllmDialogue
 from parley.upstream.leg import LegSink
 from parley.wire import vllm
 
@@ -31,30 +30,15 @@ own route does not read its query."""
 RETIRED = "The stream was replaced before SageMaker's limit."
 """Detail of the error of a leg that was only old."""
 
-_ERROR_CODES = frozenset(
-    {
-        "invalid_audio",
-        "invalid_event",
-        "invalid_json",
-        "model_not_found",
-        "model_not_validated",
-        "processing_error",
-        "unknown_event",
-    }
-)
 _NO_ROOM = (429, 503)
 """A container's HTTP statuses that say that it takes no further stream."""
 
 
-class SageMakerLeg:
+class SageMakerLeg(VllmDialogue):
     """One stream to a container that speaks vLLM's protocol."""
 
     def __init__(self, leg_id: int, sink: LegSink, leg_age_max_s: float) -> None:
-        self.id = leg_id
-        self.created: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # The opener may be gone by the time that it fails.
-        self.created.add_done_callback(lambda created: created.cancelled() or created.exception())
-        self._sink: LegSink | None = sink
+        super().__init__(leg_id, sink)
         self._stream: AwsStream | None = None
         self._leg_age_max_s = leg_age_max_s
         self._has_turn = False
@@ -70,38 +54,18 @@ class SageMakerLeg:
 
     def message_received(self, message: bytes, *, is_text: bool) -> None:
         """See `StreamSink.message_received`."""
-        sink = self._sink
-        if sink is None:
-            return
-        if not is_text:
+        if is_text:
+            self._take(message)
+        elif self._sink is not None:
             self._fail(ParleyError("upstream-protocol", "It sent a binary frame."))
-            return
-        try:
-            value = vllm.parse_server(message)
-        except ParleyError as error:
-            self._fail(error)
-            return
-        if type(value) is Text:
-            sink.receive_delta(self.id, value)
-        elif isinstance(value, vllm.Done):
-            self._done(value, sink)
-        elif isinstance(value, vllm.Created):
-            if not self.created.done():
-                self.created.set_result(None)
-        elif isinstance(value, vllm.Failed):
-            # Only a code that is known: the rest is the model server's own text and may quote what was said.
-            code = value.code if value.code in _ERROR_CODES else "none of vLLM's" if value.code else "not given"
-            self._fail(ParleyError("upstream-error", f"Its code is {code}."))
 
     def writing_blocked(self) -> None:
         """See `StreamSink.writing_blocked`."""
-        if self._sink is not None:
-            self._sink.receive(ev.LegBlocked(self.id))
+        self._blocked()
 
     def writing_unblocked(self) -> None:
         """See `StreamSink.writing_unblocked`."""
-        if self._sink is not None:
-            self._sink.receive(ev.LegUnblocked(self.id))
+        self._unblocked()
 
     def stream_ended(self, end: "StreamEnd") -> None:
         """See `StreamSink.stream_ended`: never a clean end of a turn."""
@@ -110,7 +74,7 @@ class SageMakerLeg:
 
     def _done(self, done: vllm.Done, sink: LegSink) -> None:
         self._has_turn = False
-        sink.receive(ev.TurnTranscribed(self.id, done.text, done.usage))
+        super()._done(done, sink)
         if self._is_old:
             # Later, as the session may begin its next turn before this returns.
             asyncio.get_running_loop().call_soon(self._retire)
@@ -123,30 +87,12 @@ class SageMakerLeg:
         if not self._has_turn:
             self._fail(ParleyError("upstream-closed", RETIRED))
 
-    def _fail(self, error: ParleyError) -> None:
-        if not self.created.done():
-            self.created.set_exception(error)
-        elif self._sink is not None:
-            self._sink.receive(ev.LegFailed(self.id, error))
-
     # ---- from the session
-
-    def name_model(self, model: str) -> None:
-        """`session.update`. vLLM answers nothing to it unless the name is unknown."""
-        self._send(vllm.encode_session_update(model))
 
     def start_turn(self) -> None:
         """`commit`."""
         self._has_turn = True
-        self._send(vllm.COMMIT_START)
-
-    def send_audio(self, audio: Audio) -> None:
-        """`append`."""
-        self._send(vllm.encode_append(audio))
-
-    def end_turn(self) -> None:
-        """`commit` with `final`."""
-        self._send(vllm.COMMIT_FINAL)
+        super().start_turn()
 
     def close(self) -> None:
         """Reset the stream: SageMaker closes the container's WebSocket then, and vLLM aborts the request with it."""

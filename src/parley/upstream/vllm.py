@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from picows import WSCloseCode, WSError, WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
 
-from parley.core import events as ev
-from parley.core.content import Audio, Text
+from parley.core.content import Audio
 from parley.core.errors import ParleyError
+from parley.upstream.dialogue import VllmDialogue
 from parley.upstream.leg import LegSink
 from parley.wire import vllm
 from parley.wire.fragments import FragmentBuffer
@@ -28,18 +28,6 @@ _CLOSE = WSMsgType.CLOSE
 
 _MESSAGE_MAX_BYTES = 4_194_304
 """Largest message taken from a model server: a `done` repeats its whole turn, and three hours of speech are 200 kB."""
-
-_ERROR_CODES = frozenset(
-    {
-        "invalid_audio",
-        "invalid_event",
-        "invalid_json",
-        "model_not_found",
-        "model_not_validated",
-        "processing_error",
-        "unknown_event",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +44,11 @@ class VllmOptions:
         return f"VllmOptions(url={self.url!r})"
 
 
-class VllmLeg(WSListener):
+class VllmLeg(VllmDialogue, WSListener):
     """One WebSocket to vLLM's `/v1/realtime`."""
 
-    def __init__(self, leg_id: int, sink: LegSink, created: asyncio.Future[None]) -> None:
-        self.id = leg_id
-        self._sink: LegSink | None = sink
-        self._created = created
+    def __init__(self, leg_id: int, sink: LegSink) -> None:
+        super().__init__(leg_id, sink)
         self._transport: WSTransport | None = None
         self._fragments = FragmentBuffer(_MESSAGE_MAX_BYTES)
         self._close_code: int | None = None
@@ -110,13 +96,11 @@ class VllmLeg(WSListener):
 
     def pause_writing(self) -> None:
         """The model server does not read."""
-        if self._sink is not None:
-            self._sink.receive(ev.LegBlocked(self.id))
+        self._blocked()
 
     def resume_writing(self) -> None:
         """The model server reads again."""
-        if self._sink is not None:
-            self._sink.receive(ev.LegUnblocked(self.id))
+        self._unblocked()
 
     def _take_fragment(self, is_first: bool, frame: WSFrame) -> None:
         payload = frame.get_payload_as_bytes()
@@ -131,54 +115,13 @@ class VllmLeg(WSListener):
         if whole is not None:
             self._take(whole[0])
 
-    def _take(self, message: bytes) -> None:
-        sink = self._sink
-        if sink is None:
-            return
-        try:
-            value = vllm.parse_server(message)
-        except ParleyError as error:
-            self._fail(error)
-            return
-        if type(value) is Text:
-            sink.receive_delta(self.id, value)
-        elif isinstance(value, vllm.Done):
-            sink.receive(ev.TurnTranscribed(self.id, value.text, value.usage))
-        elif isinstance(value, vllm.Created):
-            if not self._created.done():
-                self._created.set_result(None)
-        elif isinstance(value, vllm.Failed):
-            # Only a code that is known: the rest is the model server's own text and may quote what was said.
-            code = value.code if value.code in _ERROR_CODES else "none of vLLM's" if value.code else "not given"
-            self._fail(ParleyError("upstream-error", f"Its code is {code}."))
-
-    def _fail(self, error: ParleyError) -> None:
-        if not self._created.done():
-            self._created.set_exception(error)
-            # The opener may be gone already; then nobody asks.
-            self._created.exception()
-        elif self._sink is not None:
-            self._sink.receive(ev.LegFailed(self.id, error))
-
     # ---- from the session
 
-    def name_model(self, model: str) -> None:
-        """`session.update`. vLLM answers nothing to it unless the name is unknown."""
-        self._send(vllm.encode_session_update(model))
-
-    def start_turn(self) -> None:
-        """`commit`."""
-        self._send(vllm.COMMIT_START)
-
     def send_audio(self, audio: Audio) -> None:
-        """`append`."""
+        """`append`: the one that outnumbers all others goes without a call in between."""
         transport = self._transport
         if transport is not None and not transport.is_disconnected:
             transport.send(_TEXT, vllm.encode_append(audio))
-
-    def end_turn(self) -> None:
-        """`commit` with `final`."""
-        self._send(vllm.COMMIT_FINAL)
 
     def close(self) -> None:
         """Close at once: vLLM from 0.32 aborts the request with the connection, whatever the close code."""
@@ -205,8 +148,7 @@ class VllmUpstream:
     async def open_leg(self, leg_id: int, sink: LegSink) -> VllmLeg:
         """See `Upstream.open_leg`."""
         options = self._options
-        created: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        leg = VllmLeg(leg_id, sink, created)
+        leg = VllmLeg(leg_id, sink)
         headers = {"Authorization": f"Bearer {options.api_key}"} if options.api_key else None
         try:
             async with asyncio.timeout(options.connect_timeout_s):
@@ -227,7 +169,7 @@ class VllmUpstream:
                 # picows returns no listener when the peer hung up instead of answering.
                 if listener is None:
                     raise ConnectionResetError("the server hung up")
-                await created
+                await leg.created
         except TimeoutError:
             leg.close()
             detail = f"It did not answer within {options.connect_timeout_s:g} s."
