@@ -10,7 +10,14 @@ from hypothesis import settings
 
 from tests.support.fake_vllm import FakeVllm
 from tests.support.gateway import GatewayStarter, RunningGateway
-from tests.support.leaks import child_processes, describe_descriptors, describe_tasks, open_descriptors, stray_tasks
+from tests.support.leaks import (
+    child_processes,
+    describe_descriptors,
+    describe_tasks,
+    left_open,
+    open_descriptors,
+    stray_tasks,
+)
 from tests.support.logs import LogWatch
 
 # Property tests are not timed: the machine may be busy.
@@ -62,7 +69,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
     # Only now have all fixtures ended and the event loop is closed.
     if _DESCRIPTORS_BEFORE not in item.stash:
         return
-    descriptors = dict(open_descriptors().items() - item.stash[_DESCRIPTORS_BEFORE].items())
+    descriptors = left_open(item.stash[_DESCRIPTORS_BEFORE])
     children = dict(child_processes().items() - item.stash[_CHILDREN_BEFORE].items())
     lines = describe_descriptors(descriptors) + [f"process {pid}: {command}" for pid, command in children.items()]
     if lines:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -9,6 +10,7 @@ _DESCRIPTORS = Path("/proc/self/fd")
 _THREADS = Path("/proc/self/task")
 _SOCKET_TABLES = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"), Path("/proc/self/net/unix"))
 _SETTLE_S = 1.0
+_LOOK_AGAIN_S = 0.01
 _CLOSING_TURNS = 5
 """Turns of the loop that a transport takes from its close to the end of its descriptor."""
 
@@ -30,6 +32,18 @@ def open_descriptors() -> Mapping[int, str]:
             # The descriptor of the listing itself.
             continue
     return found
+
+
+def left_open(before: Mapping[int, str]) -> Mapping[int, str]:
+    """The descriptors that are open now and were not `before`, after a while for what closes by itself.
+
+    Looking up a name runs in a thread that nobody can cancel: it has /etc/hosts open for a moment, perhaps after the
+    test that asked has ended.
+    """
+    until = time.monotonic() + _SETTLE_S
+    while (left := dict(open_descriptors().items() - before.items())) and time.monotonic() < until:
+        time.sleep(_LOOK_AGAIN_S)
+    return left
 
 
 def child_processes() -> Mapping[int, str]:

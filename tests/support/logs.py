@@ -5,21 +5,9 @@ import traceback
 from types import TracebackType
 from typing import Self
 
-_LIBRARIES = (
-    "aiohttp",
-    "asyncio",
-    "aws_sdk_sagemaker_runtime_http2",
-    "botocore",
-    "h2",
-    "hpack",
-    "hyperframe",
-    "picows",
-    "smithy_aws_core",
-    "smithy_aws_event_stream",
-    "smithy_core",
-    "smithy_http",
-    "websockets",
-)
+from parley.observe.log import QUIET_LOGGERS
+
+_LIBRARIES = (*QUIET_LOGGERS, "websockets")
 
 
 class LogWatch(logging.Handler):

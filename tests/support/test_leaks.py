@@ -5,11 +5,13 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 
 from tests.support.leaks import (
     child_processes,
     describe_descriptors,
     describe_tasks,
+    left_open,
     open_descriptors,
     stray_tasks,
 )
@@ -32,6 +34,16 @@ def test_an_open_socket_is_named_by_its_addresses() -> None:
         port = server.getsockname()[1]
         leaked = dict(open_descriptors().items() - before.items())
         assert f"127.0.0.1:{port} -> " in describe_descriptors(leaked)[0]
+
+
+def test_a_descriptor_that_a_thread_closes_a_moment_later_is_not_left_open() -> None:
+    before = open_descriptors()
+    reading, writing = os.pipe()
+    assert writing == reading + 1
+    closing = threading.Timer(0.05, os.closerange, (reading, writing + 1))
+    closing.start()
+    assert left_open(before) == {}
+    closing.join()
 
 
 def test_a_child_process_is_found_and_named() -> None:

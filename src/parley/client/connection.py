@@ -7,7 +7,6 @@ messages either: whoever owns the connection is told when there is something to 
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from ssl import SSLContext
@@ -15,6 +14,7 @@ from ssl import SSLContext
 from picows import WSCloseCode, WSError, WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
 
 from parley.client.endpoint import origin
+from parley.client.inbox import Inbox
 from parley.client.loss import NO_CLOSE_CODE, NO_CLOSE_FRAME
 from parley.client.refusal import connect_failure, handshake_failure
 from parley.core.errors import ParleyError
@@ -46,9 +46,9 @@ class ConnectionLimits:
 class Connection:
     """An open WebSocket."""
 
-    def __init__(self, transport: WSTransport, inbox: "_Inbox", limits: ConnectionLimits) -> None:
+    def __init__(self, transport: WSTransport, listener: "_Listener", limits: ConnectionLimits) -> None:
         self._transport = transport
-        self._inbox = inbox
+        self._listener = listener
         self._limits = limits
 
     @classmethod
@@ -67,11 +67,11 @@ class Connection:
         Raises:
             SessionFailed: the server can't be reached, or answered the handshake with an HTTP error.
         """
-        inbox = _Inbox(limits, changed)
+        ours = _Listener(limits, changed)
         try:
             async with asyncio.timeout(limits.connect_timeout_s):
                 transport, listener = await ws_connect(
-                    lambda: inbox,
+                    lambda: ours,
                     url,
                     ssl_context=ssl_context,
                     websocket_handshake_timeout=limits.connect_timeout_s,
@@ -90,22 +90,22 @@ class Connection:
         # picows returns no listener when the peer hung up instead of answering.
         if listener is None:
             raise connect_failure(origin(url), ConnectionResetError("the server hung up"))
-        return cls(transport, inbox, limits)
+        return cls(transport, ours, limits)
 
     def send(self, message: bytes) -> None:
         """Send one text message. What the socket does not take is kept, so look at `can_send` before sending much; what
         is sent when the connection is over is gone."""
-        if self._inbox.close_code is None:
+        if self._listener.close_code is None:
             self._transport.send(WSMsgType.TEXT, message)
 
     def receive(self) -> bytes | None:
         """The next message, in the order of arrival; None when there is none yet, or none will come."""
-        return self._inbox.take()
+        return self._listener.inbox.take()
 
     @property
     def close_code(self) -> int | None:
         """None while the connection lasts, then RFC 6455's code; messages that came before may still be received."""
-        return self._inbox.close_code
+        return self._listener.close_code
 
     @property
     def renew_at(self) -> float | None:
@@ -115,7 +115,7 @@ class Connection:
     @property
     def unread_messages(self) -> int:
         """Messages that have arrived and not been received."""
-        return len(self._inbox)
+        return len(self._listener.inbox)
 
     @property
     def is_reading(self) -> bool:
@@ -125,18 +125,18 @@ class Connection:
     @property
     def can_send(self) -> bool:
         """Whether the socket takes more."""
-        return self._inbox.is_writable
+        return self._listener.is_writable
 
     async def abort(self) -> None:
         """Drop it."""
-        self._inbox.discard()
+        self._listener.inbox.discard()
         self._transport.disconnect(False)
         with contextlib.suppress(WSError, OSError):
             await self._transport.wait_disconnected()
 
     async def close(self) -> None:
         """Close with code 1000; a server that does not answer within `close_timeout_s` is cut off."""
-        self._inbox.discard()
+        self._listener.inbox.discard()
         self._transport.send_close(WSCloseCode.OK)
         # What picows itself found wrong with the peer is raised here, and has been reported to the receiver.
         with contextlib.suppress(WSError, OSError):
@@ -155,20 +155,19 @@ class _QuietLogger(logging.LoggerAdapter[logging.Logger]):
         return level >= logging.INFO and super().isEnabledFor(level)
 
 
-class _Inbox(WSListener):
-    """Messages that wait for the session. Its methods run in the socket's read callback, so none of them waits."""
+class _Listener(WSListener):
+    """Takes what the socket brings. Its methods run in the socket's read callback, so none of them waits."""
 
     def __init__(self, limits: ConnectionLimits, changed: Callable[[], None]) -> None:
         self.close_code: int | None = None
         self.is_writable = True
-        self._limits = limits
+        self.inbox = Inbox(
+            messages_max=limits.inbox_max_messages, bytes_max=limits.inbox_max_bytes, set_reading=self._set_reading
+        )
         self._changed = changed
-        self._messages: deque[bytes] = deque()
-        self._bytes = 0
         self._fragments = FragmentBuffer(limits.message_max_bytes)
         self._transport: WSTransport | None = None
         self._is_paused = False
-        self._is_discarding = False
 
     # ---- from picows
 
@@ -209,8 +208,8 @@ class _Inbox(WSListener):
             transport.send_close(WSCloseCode.PROTOCOL_ERROR)
             transport.disconnect()
             return
-        if message is not None and not self._is_discarding:
-            self._put(message)
+        if message is not None and self.inbox.put(message):
+            self._changed()
 
     def _joined(self, frame: WSFrame) -> bytes | None:
         payload = frame.get_payload_as_bytes()
@@ -221,14 +220,6 @@ class _Inbox(WSListener):
             return payload
         self._fragments.begin(payload, is_binary=frame.msg_type == WSMsgType.BINARY)
         return None
-
-    def _put(self, message: bytes) -> None:
-        self._messages.append(message)
-        self._bytes += len(message)
-        self._changed()
-        limits = self._limits
-        if len(self._messages) >= limits.inbox_max_messages or self._bytes >= limits.inbox_max_bytes:
-            self._set_reading(False)
 
     def _end(self, close_code: int) -> None:
         if self.close_code is None:
@@ -245,25 +236,3 @@ class _Inbox(WSListener):
             transport.underlying_transport.resume_reading()
         else:
             transport.underlying_transport.pause_reading()
-
-    # ---- from the connection
-
-    def __len__(self) -> int:
-        return len(self._messages)
-
-    def take(self) -> bytes | None:
-        if not self._messages:
-            return None
-        message = self._messages.popleft()
-        self._bytes -= len(message)
-        limits = self._limits
-        if len(self._messages) <= limits.inbox_max_messages // 2 and self._bytes <= limits.inbox_max_bytes // 2:
-            self._set_reading(True)
-        return message
-
-    def discard(self) -> None:
-        """Nobody will read any more; the socket still has to be read for the peer's answer to a close."""
-        self._is_discarding = True
-        self._messages.clear()
-        self._bytes = 0
-        self._set_reading(True)

@@ -5,7 +5,6 @@ SageMaker cuts every stream after 30 minutes, so it is to be renewed before.
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from parley.aws.options import AwsOptions
 from parley.aws.sdk import make_client
 from parley.client.connection import ConnectionLimits
 from parley.client.failure import SessionFailed
+from parley.client.inbox import Inbox
 from parley.client.link import Link
 from parley.client.loss import NO_CLOSE_CODE, NO_CLOSE_FRAME
 
@@ -61,14 +61,14 @@ class SageMakerDialer:
         asked = {"empty_deltas": "true"} if self._timestamps else {}
         if resume:
             asked["resume"] = "1"
-        inbox = _Inbox(self._limits, changed)
+        sink = _Sink(self._limits, changed)
         try:
-            stream = await self._aws.open(self._address, inbox, query=query_string(asked))
+            stream = await self._aws.open(self._address, sink, query=query_string(asked))
         except AwsError as error:
             raise _failure(error) from None
         renew_after_s = self._options.renew_after_s * (1 - _JITTER_SHARE * random.random())  # noqa: S311 (no secret)
-        link = SageMakerLink(stream, inbox, asyncio.get_running_loop().time() + renew_after_s)
-        inbox.begin(stream)
+        link = SageMakerLink(stream, sink, asyncio.get_running_loop().time() + renew_after_s)
+        sink.begin(stream)
         return link
 
     @property
@@ -96,9 +96,9 @@ class SageMakerDialer:
 class SageMakerLink:
     """An open stream; see `link.Link`."""
 
-    def __init__(self, stream: "AwsStream", inbox: "_Inbox", renew_at: float) -> None:
+    def __init__(self, stream: "AwsStream", sink: "_Sink", renew_at: float) -> None:
         self._stream = stream
-        self._inbox = inbox
+        self._sink = sink
         self._renew_at = renew_at
 
     def send(self, message: bytes) -> None:
@@ -107,12 +107,12 @@ class SageMakerLink:
 
     def receive(self) -> bytes | None:
         """See `Link.receive`."""
-        return self._inbox.take()
+        return self._sink.inbox.take()
 
     @property
     def close_code(self) -> int | None:
         """See `Link.close_code`. SageMaker tells none; where Parley ended the stream it is that of Parley's error."""
-        return self._inbox.close_code
+        return self._sink.close_code
 
     @property
     def can_send(self) -> bool:
@@ -126,44 +126,34 @@ class SageMakerLink:
 
     async def abort(self) -> None:
         """See `Link.abort`."""
-        self._inbox.discard()
+        self._sink.inbox.discard()
         await self._stream.abort()
 
     async def close(self) -> None:
         """See `Link.close`."""
-        self._inbox.discard()
+        self._sink.inbox.discard()
         await self._stream.close()
 
 
-class _Inbox:
-    """Messages that wait for the session, as a sink of its stream."""
+class _Sink:
+    """Takes what a stream brings."""
 
     def __init__(self, limits: ConnectionLimits, changed: Callable[[], None]) -> None:
         self.close_code: int | None = None
-        self._limits = limits
+        self.inbox = Inbox(
+            messages_max=limits.inbox_max_messages, bytes_max=limits.inbox_max_bytes, set_reading=self._set_reading
+        )
         self._changed = changed
-        self._messages: deque[bytes] = deque()
-        self._bytes = 0
         self._stream: AwsStream | None = None
-        self._is_discarding = False
 
     def begin(self, stream: "AwsStream") -> None:
         """This is its stream."""
         self._stream = stream
 
-    # ---- from the stream
-
     def message_received(self, message: bytes, *, is_text: bool) -> None:
         """See `StreamSink.message_received`."""
-        if self._is_discarding:
-            return
-        self._messages.append(message)
-        self._bytes += len(message)
-        limits = self._limits
-        is_full = len(self._messages) >= limits.inbox_max_messages or self._bytes >= limits.inbox_max_bytes
-        if is_full and self._stream is not None:
-            self._stream.pause_reading()
-        self._changed()
+        if self.inbox.put(message):
+            self._changed()
 
     def writing_blocked(self) -> None:
         """See `StreamSink.writing_blocked`."""
@@ -178,25 +168,13 @@ class _Inbox:
         self.close_code = _close_code(end.error)
         self._changed()
 
-    # ---- from the link
-
-    def take(self) -> bytes | None:
-        """The next message."""
-        if not self._messages:
-            return None
-        message = self._messages.popleft()
-        self._bytes -= len(message)
-        limits = self._limits
-        has_room = len(self._messages) <= limits.inbox_max_messages // 2 and self._bytes <= limits.inbox_max_bytes // 2
-        if has_room and self._stream is not None and not self._stream.is_reading:
+    def _set_reading(self, is_reading: bool) -> None:
+        if self._stream is None:
+            return
+        if is_reading:
             self._stream.resume_reading()
-        return message
-
-    def discard(self) -> None:
-        """Nobody will read any more."""
-        self._is_discarding = True
-        self._messages.clear()
-        self._bytes = 0
+        else:
+            self._stream.pause_reading()
 
 
 def _close_code(error: AwsError | None) -> int:
