@@ -1,13 +1,11 @@
 """A whole server whose host is in reach, for connections that need no socket."""
 
 import asyncio
-from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from parley.server.app import Gateway
 from parley.server.host import Host
-from parley.server.settings import Http2Settings
-from tests.support.gateway import RunningGateway, Values
+from tests.support.gateway import RunningGateway, gateway_settings
 
 
 class Breakable(Protocol):
@@ -20,9 +18,8 @@ class ContractServer(RunningGateway):
     """See `RunningGateway`; `host` is what its listeners ask, `http2_port` is where it speaks HTTP/2, in clear, and
     `wires` are connections that have to be broken at the end."""
 
-    def __init__(self, url: str, server: Values, upstream: Values, session: Values) -> None:
-        super().__init__(url, server, upstream, session)
-        self.settings = replace(self.settings, http2=Http2Settings(enabled=True, port=0, cleartext=True))
+    def __init__(self, url: str, **sections: Any) -> None:
+        super().__init__(gateway_settings(url, http2={"enabled": True, "port": 0, "cleartext": True}, **sections))
         self.http2_port = 0
         self.wires: list[Breakable] = []
         self._host: Host | None = None

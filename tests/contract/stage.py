@@ -12,7 +12,6 @@ from tests.support.sound import SAMPLE_RATE
 from tests.support.voxtral import transcript
 
 Values = Mapping[str, Any]
-_NONE: Values = {}
 
 
 def steady(_turn: int, step: int) -> str:
@@ -39,11 +38,11 @@ class Stage:
         assert self._server is not None, "it has been started"
         return self._server
 
-    async def serve(self, *, server: Values = _NONE, upstream: Values = _NONE, session: Values = _NONE) -> None:
+    async def serve(self, **sections: Values) -> None:
         """Start a server with these settings. Without a URL in them it is in front of `vllm`."""
         assert self._server is None, "one server for each test"
-        url = "" if "urls" in upstream else self.vllm.url
-        self._server = ContractServer(url, server, upstream, session)
+        url = "" if "urls" in sections.get("upstream", {}) else self.vllm.url
+        self._server = ContractServer(url, **sections)
         await self._server.start()
 
     async def connect(self, *, comes_back: bool = False, credentials: str = "", over: Transport | None = None) -> Wire:

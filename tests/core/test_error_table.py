@@ -18,7 +18,8 @@ CODES = list(ERRORS)
 SENDABLE_CLOSE_CODES = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014}
 # RFC 6455 section 7.4.2: 4000 to 4999 are for private use. Ours end in the HTTP status of the same refusal; 416 is
 # "range not satisfiable", the events that can't be sent again.
-OWN_CLOSE_CODES = {4403, 4404, 4409, 4410, 4416}
+# 426 is "upgrade required", of this server.
+OWN_CLOSE_CODES = {4403, 4404, 4409, 4410, 4416, 4426}
 H2_ERRORS = {  # RFC 9113 section 7
     "NO_ERROR",
     "PROTOCOL_ERROR",
@@ -41,12 +42,12 @@ AWS_SIGNING_EXCEPTIONS = {
     "ExpiredTokenException",
     "InvalidSignatureException",
 }
+AWS_CLIENT_EXCEPTIONS = {"InputValidationError", "ThrottlingException", *AWS_SIGNING_EXCEPTIONS}
 AWS_EXCEPTIONS = {
-    "InputValidationError",
     "ModelError",
     "ServiceUnavailableError",
     "InternalServerError",
-    *AWS_SIGNING_EXCEPTIONS,
+    *AWS_CLIENT_EXCEPTIONS,
 }
 OPENAI_TYPES = {"invalid_request_error", "server_error"}
 VLLM_CODES = {
@@ -65,7 +66,7 @@ def test_codes_are_unique() -> None:
     assert len(set(CODES)) == len(CODES)
 
 
-def test_only_a_message_that_can_be_dropped_or_a_turn_that_failed_alone_leaves_the_session_as_it_was() -> None:
+def test_only_a_dropped_message_a_turn_that_failed_alone_or_a_move_leaves_the_session_as_it_was() -> None:
     assert {spec.code for spec in SPECS if spec.retry is Retry.SAME_SESSION} == {
         "invalid-json",
         "invalid-event",
@@ -74,6 +75,7 @@ def test_only_a_message_that_can_be_dropped_or_a_turn_that_failed_alone_leaves_t
         "binary-frame",
         "model-not-found",
         "model-not-set",
+        "moved",
         "turn-failed",
     }
 
@@ -112,7 +114,7 @@ class TestEveryRow:
 
     def test_puts_the_same_fault_on_every_wire(self, spec: ErrorSpec) -> None:
         is_client = spec.fault is Fault.CLIENT
-        assert (spec.aws_exception in {"InputValidationError", *AWS_SIGNING_EXCEPTIONS}) is is_client
+        assert (spec.aws_exception in AWS_CLIENT_EXCEPTIONS) is is_client
         assert (spec.openai_type == "invalid_request_error") is is_client
         assert spec.aws_exception != "ModelError" or spec.fault is Fault.UPSTREAM
         assert (spec.aws_exception == "ServiceUnavailableError") is (spec.http_status == 503)

@@ -141,7 +141,7 @@ def test_what_the_preset_promises_fits_into_sagemakers_bounds() -> None:
     assert not {key for key in preset if key.endswith("timeout_s")}
     assert defaults.launch.health_timeout_s <= SAGEMAKER_START_S
     # The drain with its second for last writes, the port's two closes of 2 s, and the model server's end.
-    worst_s = defaults.server.shutdown_timeout_s + 1.0 + 4.0 + defaults.launch.stop_timeout_s
+    worst_s = defaults.drain.timeout_s + 1.0 + 4.0 + defaults.launch.stop_timeout_s
     assert worst_s < SAGEMAKER_STOP_S
 
 

@@ -22,7 +22,7 @@ async def flushing(gateway: RunningGateway, vllm: FakeVllm) -> tuple[Client, Fak
 
 
 async def test_idle_sessions_end_at_once_and_are_told(start_gateway: GatewayStarter, vllm: FakeVllm) -> None:
-    gateway = await start_gateway(server={"shutdown_timeout_s": 600.0})
+    gateway = await start_gateway(drain={"timeout_s": 600.0})
     clients = [await gateway.connect(), await gateway.open()]
     gateway.begin_stop()
     for client in clients:
@@ -34,7 +34,7 @@ async def test_idle_sessions_end_at_once_and_are_told(start_gateway: GatewayStar
 
 
 async def test_a_turn_without_audio_yet_is_no_reason_to_wait(start_gateway: GatewayStarter) -> None:
-    gateway = await start_gateway(server={"shutdown_timeout_s": 600.0})
+    gateway = await start_gateway(drain={"timeout_s": 600.0})
     client = await gateway.open()
     await client.start()
     await client.send_raw("hello")
@@ -44,7 +44,7 @@ async def test_a_turn_without_audio_yet_is_no_reason_to_wait(start_gateway: Gate
 
 
 async def test_a_turn_in_flight_finishes_first(start_gateway: GatewayStarter, vllm: FakeVllm) -> None:
-    gateway = await start_gateway(server={"shutdown_timeout_s": 600.0})
+    gateway = await start_gateway(drain={"timeout_s": 600.0})
     client, leg = await flushing(gateway, vllm)
     idle = await gateway.connect()
     gateway.begin_stop()
@@ -58,7 +58,7 @@ async def test_a_turn_in_flight_finishes_first(start_gateway: GatewayStarter, vl
 
 
 async def test_a_turn_whose_audio_still_comes_finishes_first(start_gateway: GatewayStarter) -> None:
-    gateway = await start_gateway(server={"shutdown_timeout_s": 600.0})
+    gateway = await start_gateway(drain={"timeout_s": 600.0})
     client = await gateway.open()
     await client.start()
     await client.say(pcm(0.8, 1))
@@ -75,7 +75,7 @@ async def test_a_turn_whose_audio_still_comes_finishes_first(start_gateway: Gate
 async def test_turns_that_wait_behind_the_one_in_flight_finish_too(
     start_gateway: GatewayStarter, vllm: FakeVllm
 ) -> None:
-    gateway = await start_gateway(server={"shutdown_timeout_s": 600.0})
+    gateway = await start_gateway(drain={"timeout_s": 600.0})
     client, leg = await flushing(gateway, vllm)
     await client.send_turn(pcm(1.0))
     await client.send_raw("hello")
@@ -87,7 +87,7 @@ async def test_turns_that_wait_behind_the_one_in_flight_finish_too(
 
 
 async def test_a_turn_that_hangs_is_ended_at_the_deadline(start_gateway: GatewayStarter, vllm: FakeVllm) -> None:
-    gateway = await start_gateway(server={"shutdown_timeout_s": 0.1})
+    gateway = await start_gateway(drain={"timeout_s": 0.1})
     client, leg = await flushing(gateway, vllm)
     gateway.begin_stop()
     ending = await client.until_closed()
@@ -98,7 +98,7 @@ async def test_a_turn_that_hangs_is_ended_at_the_deadline(start_gateway: Gateway
 
 
 async def test_a_second_signal_ends_a_turn_that_hangs_at_once(start_gateway: GatewayStarter, vllm: FakeVllm) -> None:
-    gateway = await start_gateway(server={"shutdown_timeout_s": 600.0})
+    gateway = await start_gateway(drain={"timeout_s": 600.0})
     client, _ = await flushing(gateway, vllm)
     idle = await gateway.connect()
     gateway.begin_stop()
@@ -109,7 +109,7 @@ async def test_a_second_signal_ends_a_turn_that_hangs_at_once(start_gateway: Gat
 
 
 async def test_who_comes_during_a_drain_is_refused_with_503(start_gateway: GatewayStarter, vllm: FakeVllm) -> None:
-    gateway = await start_gateway(server={"shutdown_timeout_s": 600.0, "retry_after_s": 7.0})
+    gateway = await start_gateway(drain={"timeout_s": 600.0}, server={"retry_after_s": 7.0})
     client, leg = await flushing(gateway, vllm)
     idle = await gateway.connect()
     gateway.begin_stop()
@@ -124,7 +124,7 @@ async def test_who_comes_during_a_drain_is_refused_with_503(start_gateway: Gatew
 
 
 async def test_a_request_in_flight_is_answered_first(start_gateway: GatewayStarter, vllm: FakeVllm) -> None:
-    gateway = await start_gateway(server={"shutdown_timeout_s": 600.0})
+    gateway = await start_gateway(drain={"timeout_s": 600.0})
     vllm.runs = False
     answering = asyncio.create_task(post(gateway, "/invocations", pcm(1.0), Content_Type="audio/pcm"))
     leg = await vllm.session()
@@ -136,7 +136,7 @@ async def test_a_request_in_flight_is_answered_first(start_gateway: GatewayStart
 
 
 async def test_a_request_that_hangs_is_answered_with_the_reason(start_gateway: GatewayStarter, vllm: FakeVllm) -> None:
-    gateway = await start_gateway(server={"shutdown_timeout_s": 0.1})
+    gateway = await start_gateway(drain={"timeout_s": 0.1})
     vllm.runs = False
     answering = asyncio.create_task(post(gateway, "/invocations", pcm(1.0), Content_Type="audio/pcm"))
     await (await vllm.session()).until_received("end")
@@ -149,7 +149,7 @@ async def test_a_request_that_hangs_is_answered_with_the_reason(start_gateway: G
 async def test_a_session_whose_leg_is_still_being_opened_is_ended(
     start_gateway: GatewayStarter, vllm: FakeVllm
 ) -> None:
-    gateway = await start_gateway(server={"shutdown_timeout_s": 600.0}, upstream={"connect_timeout_s": 0.5})
+    gateway = await start_gateway(drain={"timeout_s": 600.0}, upstream={"connect_timeout_s": 0.5})
     vllm.holds_handshakes = True
     client = await gateway.connect()
     await vllm.session()
@@ -161,7 +161,7 @@ async def test_a_session_whose_leg_is_still_being_opened_is_ended(
 async def test_a_client_that_does_not_answer_the_close_delays_the_end_by_its_bound_alone(
     start_gateway: GatewayStarter,
 ) -> None:
-    gateway = await start_gateway(server={"shutdown_timeout_s": 600.0})
+    gateway = await start_gateway(drain={"timeout_s": 600.0})
     socket = await gateway.raw()
     await socket.upgrade()
     gateway.begin_stop()
@@ -172,7 +172,7 @@ async def test_a_client_that_does_not_answer_the_close_delays_the_end_by_its_bou
 
 
 async def test_a_client_that_answers_the_close_does_not_delay_the_end(start_gateway: GatewayStarter) -> None:
-    gateway = await start_gateway(server={"shutdown_timeout_s": 600.0})
+    gateway = await start_gateway(drain={"timeout_s": 600.0})
     socket = await gateway.raw()
     await socket.upgrade()
     gateway.begin_stop()

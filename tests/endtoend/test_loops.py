@@ -110,7 +110,7 @@ async def test_the_closing_handshake_works(gateway: RunningGateway) -> None:
 
 
 async def test_a_drain_finishes_a_turn_in_flight(start_gateway: GatewayStarter, vllm: FakeVllm) -> None:
-    gateway = await start_gateway(server={"shutdown_timeout_s": 600.0})
+    gateway = await start_gateway(drain={"timeout_s": 600.0})
     client = await gateway.open()
     leg = await vllm.session()
     leg.hold_model()

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.client import Client
 from tests.support.fake_vllm import FakeVllm
-from tests.support.gateway import RunningGateway
+from tests.support.gateway import RunningGateway, gateway_settings
 from tests.support.http import get
 from tests.support.logs import LogWatch
 from tests.support.sound import pcm
@@ -24,7 +24,7 @@ async def servers(log: LogWatch) -> AsyncIterator[tuple[FakeVllm, FakeVllm]]:
 
 @pytest.fixture
 async def gateway(servers: tuple[FakeVllm, FakeVllm]) -> AsyncIterator[RunningGateway]:
-    running = RunningGateway("", {}, {"urls": tuple(server.url for server in servers)}, {})
+    running = RunningGateway(gateway_settings("", upstream={"urls": tuple(server.url for server in servers)}))
     try:
         await running.start()
         # Both have been looked at: the first probe of the second may still be on its way.

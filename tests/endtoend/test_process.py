@@ -40,7 +40,7 @@ async def test_a_signal_lets_a_turn_in_flight_finish(vllm: FakeVllm) -> None:
 
 async def test_a_turn_that_hangs_is_ended_at_the_deadline(vllm: FakeVllm) -> None:
     vllm.runs = False
-    async with serving(vllm.url, "--set", "server.shutdown_timeout_s=0.2") as serve:
+    async with serving(vllm.url, "--set", "drain.timeout_s=0.2") as serve:
         client = await serve.connect()
         await client.name_model()
         await client.send_turn(pcm(1.0))
@@ -52,7 +52,7 @@ async def test_a_turn_that_hangs_is_ended_at_the_deadline(vllm: FakeVllm) -> Non
 
 async def test_a_second_signal_ends_a_turn_that_hangs_at_once(vllm: FakeVllm) -> None:
     vllm.runs = False
-    async with serving(vllm.url, "--set", "server.shutdown_timeout_s=600") as serve:
+    async with serving(vllm.url, "--set", "drain.timeout_s=600") as serve:
         client = await serve.connect()
         await client.name_model()
         await client.send_turn(pcm(1.0))

@@ -12,7 +12,7 @@ import pytest
 from parley.engine.options import EngineOptions
 from parley.engine.server import serve_engine
 from tests.support.client import Client
-from tests.support.gateway import RunningGateway
+from tests.support.gateway import RunningGateway, gateway_settings
 from tests.support.logs import LogWatch
 from tests.support.sound import pcm
 from tests.support.waiting import bounded
@@ -45,7 +45,7 @@ async def stage(log: LogWatch) -> AsyncIterator[Stage]:
         serve_engine(EngineOptions(port=0, engine="scripted", model_name=MODEL), ready.set_result)
     )
     url = f"ws://127.0.0.1:{await bounded('the engine is ready', ready)}/v1/realtime"
-    gateway = RunningGateway(url, {}, {}, {})
+    gateway = RunningGateway(gateway_settings(url))
     try:
         await gateway.start()
         yield Stage(url, gateway)

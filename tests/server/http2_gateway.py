@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from parley.server.app import Gateway
 from parley.server.ready import Http2Address
-from parley.server.settings import EndpointSettings, Http2Settings
-from tests.support.gateway import RunningGateway, Values
+from parley.server.settings import EndpointSettings
+from tests.support.gateway import RunningGateway, Values, gateway_settings
 
 _HTTP2: Values = {"enabled": True, "port": 0}
 
@@ -17,14 +17,11 @@ class Http2Gateway(RunningGateway):
     """See `RunningGateway`; `sections` may hold `http2` as well. It speaks cleartext unless told otherwise or
     given a certificate: with `{"cleartext": False}` the certificate is the user's own, under XDG_STATE_HOME."""
 
-    def __init__(self, url: str, endpoints: Sequence[EndpointSettings] = (), /, **sections: Values) -> None:
-        super().__init__(url, *(sections.get(section, {}) for section in ("server", "upstream", "session")))
-        assert sections.keys() <= {"http2", "server", "upstream", "session"}, "those are the sections it knows"
+    def __init__(self, url: str, endpoints: Sequence[EndpointSettings] = (), /, **sections: Any) -> None:
         given = sections.get("http2", {})
         cleartext = {} if given.get("tls_certificate_file") else {"cleartext": True}
-        self.settings = replace(
-            self.settings, http2=Http2Settings(**{**_HTTP2, **cleartext, **given}), endpoints=tuple(endpoints)
-        )
+        http2 = {**_HTTP2, **cleartext, **given}
+        super().__init__(gateway_settings(url, **{**sections, "http2": http2, "endpoints": tuple(endpoints)}))
         self.address: Http2Address | None = None
 
     @property

@@ -8,7 +8,7 @@ import pytest
 from parley.server.start import StartError
 from tests.support.client import code_of
 from tests.support.fake_vllm import FakeVllm
-from tests.support.gateway import GatewayStarter, RunningGateway
+from tests.support.gateway import GatewayStarter, RunningGateway, gateway_settings
 from tests.support.http import get
 from tests.support.logs import LogWatch
 from tests.support.raw import PING
@@ -35,18 +35,20 @@ async def test_readiness_is_announced_once(start_gateway: GatewayStarter, vllm: 
 
 
 async def test_a_taken_port_is_an_error_that_says_what_to_do(gateway: RunningGateway, vllm: FakeVllm) -> None:
-    error = await start_error(RunningGateway(vllm.url, {"port": gateway.port}, {}, {}))
+    error = await start_error(RunningGateway(gateway_settings(vllm.url, server={"port": gateway.port})))
     assert error.startswith("port-in-use: ")
     assert "--port" in error
 
 
 async def test_an_address_that_is_not_this_machines_is_an_error(vllm: FakeVllm) -> None:
-    error = await start_error(RunningGateway(vllm.url, {"host": "192.0.2.1"}, {}, {}))
+    error = await start_error(RunningGateway(gateway_settings(vllm.url, server={"host": "192.0.2.1"})))
     assert "192.0.2.1" in error
 
 
 async def test_a_key_file_that_cannot_be_read_is_an_error_without_its_content(vllm: FakeVllm, tmp_path: Path) -> None:
-    error = await start_error(RunningGateway(vllm.url, {}, {"api_key_file": str(tmp_path / "none")}, {}))
+    error = await start_error(
+        RunningGateway(gateway_settings(vllm.url, upstream={"api_key_file": str(tmp_path / "none")}))
+    )
     assert "upstream.api_key_file" in error
 
 

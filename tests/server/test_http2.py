@@ -38,11 +38,9 @@ class Starter(Protocol):
     async def __call__(
         self,
         *,
-        http2: Values | None = None,
         endpoints: Sequence[EndpointSettings] = (),
-        server: Values | None = None,
-        upstream: Values | None = None,
         wait_ready: bool = True,
+        **sections: Values,
     ) -> Http2Gateway: ...
 
 
@@ -52,14 +50,8 @@ async def start(vllm: FakeVllm) -> AsyncIterator[Starter]:
     started: list[Http2Gateway] = []
 
     async def one(
-        *,
-        http2: Values | None = None,
-        endpoints: Sequence[EndpointSettings] = (),
-        server: Values | None = None,
-        upstream: Values | None = None,
-        wait_ready: bool = True,
+        *, endpoints: Sequence[EndpointSettings] = (), wait_ready: bool = True, **sections: Values
     ) -> Http2Gateway:
-        sections = {"http2": http2 or {}, "server": server or {}, "upstream": upstream or {}}
         started.append(Http2Gateway(vllm.url, endpoints, **sections))
         await started[-1].start(wait_ready=wait_ready)
         return started[-1]
@@ -450,7 +442,7 @@ async def test_such_a_node_refuses_websockets_that_come_for_a_new_session_and_ta
 
 
 async def test_on_a_drain_nobody_new_comes_in_and_a_turn_in_flight_is_finished(start: Starter, vllm: FakeVllm) -> None:
-    gateway = await start(server={"shutdown_timeout_s": 600.0})
+    gateway = await start(drain={"timeout_s": 600.0})
     async with part_client(gateway.http2_port) as client:
         stream = client.invoke()
         await stream.opened()
@@ -477,7 +469,7 @@ async def test_on_a_drain_a_stream_on_a_container_may_finish(start: Starter) -> 
     async with RawContainer() as container:
         gateway = await start(
             endpoints=[EndpointSettings(name="echo", kind="container", urls=(container.url,))],
-            server={"shutdown_timeout_s": 600.0},
+            drain={"timeout_s": 600.0},
         )
         async with part_client(gateway.http2_port) as client:
             stream = await until_relayed(client.invoke)
@@ -497,7 +489,7 @@ async def test_a_second_signal_ends_a_stream_on_a_container_at_once(start: Start
     async with RawContainer() as container:
         gateway = await start(
             endpoints=[EndpointSettings(name="echo", kind="container", urls=(container.url,))],
-            server={"shutdown_timeout_s": 600.0},
+            drain={"timeout_s": 600.0},
         )
         async with part_client(gateway.http2_port) as client:
             stream = await until_relayed(client.invoke)

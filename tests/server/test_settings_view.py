@@ -52,7 +52,7 @@ def test_a_listed_command_shows_no_key() -> None:
 
 
 def test_the_docs_list_every_setting_as_the_code_has_it() -> None:
-    # To write it anew: python -c "from parley.server.settings_view import as_markdown; print(as_markdown())"
+    # To write it anew: python scripts/settings_page.py
     text = (DOCS / "configuration.md").read_text()
     _, _, rest = text.partition("<!-- settings: begin -->\n")
     table, _, _ = rest.partition("<!-- settings: end -->")

@@ -6,29 +6,40 @@ from types import TracebackType
 from typing import Any, Self
 
 from parley.server.app import Gateway
-from parley.server.settings import ServerSettings, SessionSettings, Settings, UpstreamSettings
+from parley.server.settings import SECTIONS, Settings
 from tests.support.client import Client
 from tests.support.raw import RawSocket
 from tests.support.waiting import bounded
 
 Values = Mapping[str, Any]
 
-_NONE: Values = {}
 # Long enough for a busy machine, short enough for a test that hangs.
-_SERVER: Values = {"port": 0, "shutdown_timeout_s": 10.0}
-_UPSTREAM: Values = {"connect_timeout_s": 10.0, "probe_interval_s": 60.0, "probe_timeout_s": 10.0}
-_SESSION: Values = {"first_delta_timeout_s": 10.0, "stall_timeout_s": 10.0, "flush_timeout_s": 10.0}
+_USUAL: Mapping[str, Values] = {
+    "server": {"port": 0},
+    "drain": {"timeout_s": 10.0},
+    "upstream": {"connect_timeout_s": 10.0, "probe_interval_s": 60.0, "probe_timeout_s": 10.0},
+    "session": {"first_delta_timeout_s": 10.0, "stall_timeout_s": 10.0, "flush_timeout_s": 10.0},
+}
+
+
+def gateway_settings(url: str, **sections: Any) -> Settings:
+    """The test suite's usual settings in front of the model server at `url`, with a test's own on top: a mapping for
+    each section, a tuple for each list of tables."""
+    usual = {**_USUAL, "upstream": {"url": url, **_USUAL["upstream"]}}
+    tables = {name: value for name, value in sections.items() if name not in SECTIONS}
+    made = {
+        name: SECTIONS[name](**{**usual.get(name, {}), **sections.get(name, {})})
+        for name in SECTIONS
+        if name in usual or name in sections
+    }
+    return Settings(**made, **tables)
 
 
 class RunningGateway:
     """A gateway from its start to its end. `stop` drains it; leaving a test ends it at once."""
 
-    def __init__(self, url: str, server: Values, upstream: Values, session: Values) -> None:
-        self.settings = Settings(
-            server=ServerSettings(**{**_SERVER, **server}),
-            upstream=UpstreamSettings(**{**_UPSTREAM, "url": url, **upstream}),
-            session=SessionSettings(**{**_SESSION, **session}),
-        )
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self.port = 0
         self.ready_count = 0
         self._listening = asyncio.Event()
@@ -118,10 +129,9 @@ class GatewayStarter:
         self._url = url
         self._started: list[RunningGateway] = []
 
-    async def __call__(
-        self, *, server: Values = _NONE, upstream: Values = _NONE, session: Values = _NONE, wait_ready: bool = True
-    ) -> RunningGateway:
-        gateway = RunningGateway(self._url, server, upstream, session)
+    async def __call__(self, *, wait_ready: bool = True, **sections: Any) -> RunningGateway:
+        """Start one; `sections` as in `gateway_settings`."""
+        gateway = RunningGateway(gateway_settings(self._url, **sections))
         self._started.append(gateway)
         await gateway.start(wait_ready=wait_ready)
         return gateway

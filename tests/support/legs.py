@@ -29,6 +29,9 @@ class Sink:
     def receive_delta(self, leg_id: int, text: Text) -> None:
         self.receive(ev.DeltaReceived(leg_id, text))
 
+    def delay_s(self, leg_id: int) -> float:
+        return 0.0
+
     async def until[E: ev.Event](self, kind: type[E], count: int = 1) -> E:
         """The event that makes it so many of this kind."""
         await self._changes.until(f"{count} {kind.__name__}", lambda: len(self.of(kind)) >= count)

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 
 from parley.core.content import Audio, Text
+from parley.core.effects import LegPurpose
 from parley.core.errors import ParleyError
 from parley.core.events import TurnTranscribed
 from parley.core.notices import Notice
@@ -60,7 +61,7 @@ class FakeUpstream:
         self.may_open.set()
         self.sink: LegSink | None = None
 
-    async def open_leg(self, leg_id: int, sink: LegSink) -> FakeLeg:
+    async def open_leg(self, leg_id: int, sink: LegSink, purpose: LegPurpose = LegPurpose.NEW) -> FakeLeg:
         self.opening += 1
         self.changes.notify()
         try:

@@ -1,6 +1,7 @@
 """What a session wants done: imperatives, executed in order."""
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
@@ -10,11 +11,24 @@ from parley.core.usage import Usage
 # To the model server.
 
 
+class LegPurpose(IntEnum):
+    """Why a leg is asked for, most urgent first: `docs/design/many-sessions.md` says what each may have."""
+
+    RECOVERY = 0
+    SUCCESSOR = 1
+    RETURN = 2
+    NEW = 3
+
+
 @dataclass(frozen=True, slots=True)
 class OpenLeg:
-    """Connect to a model server and name the model; answer with LegOpened or LegFailed."""
+    """Get a stream on a model server, connect and name the model; answer with LegOpened or LegFailed.
+
+    Where the stream has to be waited for, LegQueued and LegAdmitted come first.
+    """
 
     leg: int
+    purpose: LegPurpose = LegPurpose.NEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +62,8 @@ class CloseLeg:
 
 @dataclass(frozen=True, slots=True)
 class MeasureSpeech:
-    """Say how much speech is in this audio, which the leg answered with nothing; answer with SpeechMeasured."""
+    """Say how much speech is in this audio, which the leg answered with nothing; answer with SpeechMeasured. A `leg` of
+    0 is none: the audio is that of a parked session."""
 
     leg: int
     pieces: tuple[Audio, ...]
@@ -125,6 +140,17 @@ class ResumeInput:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreState:
+    """Put the session's snapshot where another server finds it; answer with StateStored or StateRefused. Until then
+    nothing more is taken from the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveSession:
+    """The session goes on elsewhere: tell the client `moved`, which counts as a lost connection, and let it go."""
+
+
+@dataclass(frozen=True, slots=True)
 class EndSession:
     """Tell the client why the session ends, and close its connection with the error's close code.
 
@@ -152,5 +178,7 @@ Effect = (
     | CloseAttachment
     | PauseInput
     | ResumeInput
+    | StoreState
+    | LeaveSession
     | EndSession
 )

@@ -48,12 +48,19 @@ def _upstream(
 
 
 def _server(
-    code: str, summary: str, fix: str, *, http: int = 503, close: int = 1013, h2: str = "REFUSED_STREAM"
+    code: str,
+    summary: str,
+    fix: str,
+    *,
+    http: int = 503,
+    close: int = 1013,
+    h2: str = "REFUSED_STREAM",
+    retry: Retry = Retry.NEW_SESSION,
 ) -> ErrorSpec:
     return ErrorSpec(
         code=code,
         fault=Fault.SERVER,
-        retry=Retry.NEW_SESSION,
+        retry=retry,
         http_status=http,
         ws_close=close,
         h2_error=h2,
@@ -143,6 +150,38 @@ _ROWS = (
         "slow-client",
         "The client did not read its results, and the output held for it reached its limit.",
         "Read from the connection while sending.",
+        http=408,
+        retry=Retry.NEW_SESSION,
+    ),
+    _client(
+        "too-many-sessions",
+        "This client's sessions are as many as it may have at a time.",
+        "End one of them, or ask the operator for a higher limit.",
+        http=429,
+        close=1013,
+        retry=Retry.NEW_SESSION,
+        aws="ThrottlingException",
+    ),
+    _client(
+        "too-many-connects",
+        "Connections come faster than this server takes them.",
+        "Connect again after the time given, each client after a time of its own.",
+        http=429,
+        close=1013,
+        retry=Retry.NEW_SESSION,
+        aws="ThrottlingException",
+    ),
+    _client(
+        "idle-timeout",
+        "Nothing, or no speech, came for as long as a session may be idle.",
+        "Start a new session when there is something to say.",
+        http=408,
+        retry=Retry.NEW_SESSION,
+    ),
+    _client(
+        "duration-limit",
+        "The session has lasted as long as a session may.",
+        "Start a new session; session.expiring says when it is time.",
         http=408,
         retry=Retry.NEW_SESSION,
     ),
@@ -276,6 +315,25 @@ _ROWS = (
         close=4403,
         retry=Retry.NEVER,
     ),
+    _server(
+        "moved",
+        "The session goes on at another server.",
+        "Connect again and resume it with its token.",
+        close=1012,
+        retry=Retry.SAME_SESSION,
+    ),
+    _server(
+        "state-unsupported",
+        "The session was left by a newer release, whose state this one can't read.",
+        "Connect again, perhaps to another server; otherwise start a new session.",
+        close=4426,
+    ),
+    _server(
+        "state-unreadable",
+        "The session was left here by another server, and its state can't be read.",
+        "Start a new session; the operator should look at the store.",
+        close=4410,
+    ),
     # What became of the model server.
     _upstream(
         "upstream-unavailable",
@@ -313,6 +371,20 @@ _ROWS = (
         "upstream-mute",
         "The model server answers speech with nothing.",
         "Retry; the operator should look at the model server's version: vLLM has a known fault of this kind.",
+    ),
+    _upstream(
+        "input-overrun",
+        "Audio came faster than the model takes it, for longer than the session may hold it.",
+        "Retry later; send at the speed of speech, or have the session block or drop instead.",
+        http=503,
+        close=1013,
+    ),
+    _upstream(
+        "lag-limit",
+        "The model fell further behind the audio than a session may.",
+        "Retry later; the operator should look for an overloaded model server.",
+        http=503,
+        close=1013,
     ),
     _upstream(
         "turn-failed",

@@ -105,6 +105,23 @@ class ResumeRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class LegQueued:
+    """The leg waits for a stream on a model server, at this place of the queue (from 1); `eta_s` is how long, None when
+    that can't be told."""
+
+    leg: int
+    position: int
+    eta_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LegAdmitted:
+    """The leg has a stream, and is being connected. Said of every leg that was queued, and may be of others."""
+
+    leg: int
+
+
+@dataclass(frozen=True, slots=True)
 class LegOpened:
     """The leg is connected and the model named: it can take a turn."""
 
@@ -143,7 +160,7 @@ class DeltaReceived:
 
 @dataclass(frozen=True, slots=True)
 class SpeechMeasured:
-    """The audio of MeasureSpeech holds so much speech, in samples."""
+    """The audio of MeasureSpeech holds so much speech, in samples; `leg` is that of the effect."""
 
     leg: int
     speech_samples: int
@@ -163,14 +180,46 @@ class TurnTranscribed:
 
 @dataclass(frozen=True, slots=True)
 class DrainStarted:
-    """The server is going away: turns in flight may finish until `deadline` (the session's clock, seconds)."""
+    """The server is going away: turns in flight may finish until `deadline` (the session's clock, seconds).
+
+    With `move_at` another server may take the session over: from then on it moves at its next pause, and at the latest
+    at `move_by`. None: it can only finish or be ended.
+    """
 
     deadline: float
+    move_at: float | None = None
+    move_by: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DrainCancelled:
+    """The server stays after all."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateStored:
+    """The session's state, asked for by StoreState, is where another server finds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateRefused:
+    """The session's state could not be stored; the session goes on here as long as it may."""
+
+    error: ParleyError
+
+
+@dataclass(frozen=True, slots=True)
+class EndAsked:
+    """The operator ends the session."""
 
 
 @dataclass(frozen=True, slots=True)
 class RotationAsked:
-    """The model server should be relieved of this session's leg, whose memory grows with its age."""
+    """The model server should be relieved of this session's leg: another takes over at the next pause, or, from
+    `at_once_at` on, without one. `leg` is the one that is meant, 0 whichever is at work; None waits for a pause."""
+
+    leg: int = 0
+    at_once_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +248,8 @@ ClientEvent = (
 Event = (
     ClientEvent
     | ResumeRequested
+    | LegQueued
+    | LegAdmitted
     | LegOpened
     | LegFailed
     | LegBlocked
@@ -207,6 +258,10 @@ Event = (
     | TurnTranscribed
     | SpeechMeasured
     | DrainStarted
+    | DrainCancelled
+    | StateStored
+    | StateRefused
+    | EndAsked
     | RotationAsked
     | TimerFired
 )

@@ -8,12 +8,18 @@ Outside RUNNING no audio may be sent: vLLM throws away, without a word, what arr
 `transcription.done`, and an end that meets no running turn poisons the next one.
 """
 
+from collections import deque
 from enum import Enum
 
-from parley.core.content import Text
+from parley.core.content import SAMPLE_RATE, Text
 from parley.core.profile import ModelProfile
 from parley.core.rejoin import Rejoin
 from parley.core.turns import Turn
+
+_MARK_SAMPLES = SAMPLE_RATE // 4
+"""Audio between two notes of when it was sent."""
+_MARKS_MAX = 256
+"""Notes kept of a leg without pacing; of a paced one there are as many as its window holds."""
 
 
 class LegState(Enum):
@@ -38,6 +44,7 @@ class Leg:
         "_frame_samples",
         "_has_clock",
         "_head_samples",
+        "_marks",
         "base",
         "blocked",
         "consumed",
@@ -74,6 +81,8 @@ class Leg:
         self.rejoin: Rejoin | None = None
         self.is_replaying = False
         self.progress_at = now
+        # From which position on audio was sent at which time, the oldest that is not consumed first.
+        self._marks: deque[tuple[int, float]] = deque(maxlen=_MARKS_MAX)
         self._frame_samples = profile.frame_samples
         self._has_clock = profile.has_clock
         self._head_samples = profile.head_frames * profile.frame_samples
@@ -98,11 +107,25 @@ class Leg:
         self.prefix_characters = turn.transcript.settled_characters
         self.deltas = self.silent_frames = 0
         self.progress_at = now
+        self._marks.clear()
+
+    def delay_s(self, now: float) -> float:
+        """How long ago the oldest audio was sent that is not consumed, to a quarter of a second of audio; 0.0 when all
+        is consumed but what the model needs before it can say anything."""
+        if self.turn is None or self.fed - self.consumed <= self._head_samples:
+            return 0.0
+        marks = self._marks
+        while len(marks) > 1 and marks[1][0] <= self.consumed:
+            marks.popleft()
+        return now - marks[0][1]
 
     def sent(self, samples: int, lag_allowed_samples: int, now: float) -> None:
         """Audio went out. A leg that had caught up gets its watchdog's full time from here."""
         if self.fed - self.consumed <= lag_allowed_samples:
             self.progress_at = now
+        marks = self._marks
+        if not marks or self.fed - marks[-1][0] >= _MARK_SAMPLES:
+            marks.append((self.fed, now))
         self.fed += samples
         self.piece += 1
 

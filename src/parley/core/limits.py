@@ -1,6 +1,7 @@
 """What bounds a session: every queue, wait and count of the core, with its unit."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from parley.core.content import SAMPLE_RATE
 
@@ -10,14 +11,28 @@ BYTES_PER_SAMPLE = 8 / 3
 _UNPACED_SAMPLES = 2**62
 
 
+class AtBound(StrEnum):
+    """What is done when more is held than a session may hold; `docs/design/many-sessions.md` says it for both
+    directions."""
+
+    BLOCK = "block"
+    DROP_OLDEST = "drop-oldest"
+    TERMINATE = "terminate"
+
+
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """Bounds of one session, and whether empty deltas are passed on.
+    """Bounds of one session, and whether empty deltas are passed on. A time of 0 is off.
 
     `pace_window_s` is how far the audio sent may run ahead of the audio that the model has consumed, as its deltas
     tell; 0 sends without pacing, for models whose deltas are no clock. `held_audio_max_s` bounds the audio that waits
     for the model: at the bound the client is not read any further, or, when nothing would ever free it, the session
-    ends with input-overflow. `output_max_bytes` bounds the results that wait for a client that does not read.
+    ends with input-overflow. `output_max_bytes` bounds the results that wait for a client that does not read,
+    `output_max_s` the audio that they are of. `input_policy` and `output_policy` say what happens at these bounds.
+
+    A session that is idle for `idle_release_s` gives its stream back, and keeps `preroll_s` of the audio that comes
+    meanwhile. `input_idle_timeout_s`, `speech_idle_timeout_s`, `duration_max_s` and `lag_max_s` end it, after a notice
+    `expiry_notice_s` before; a lag over `lag_notice_s` is told.
     """
 
     pace_window_s: float = 3.0
@@ -37,6 +52,17 @@ class SessionLimits:
     first_delta_timeout_s: float = 15.0
     stall_timeout_s: float = 15.0
     flush_timeout_s: float = 15.0
+    input_policy: AtBound = AtBound.BLOCK
+    output_policy: AtBound = AtBound.TERMINATE
+    output_max_s: float = 600.0
+    idle_release_s: float = 0.0
+    preroll_s: float = 1.0
+    input_idle_timeout_s: float = 0.0
+    speech_idle_timeout_s: float = 0.0
+    duration_max_s: float = 0.0
+    lag_notice_s: float = 0.0
+    lag_max_s: float = 0.0
+    expiry_notice_s: float = 30.0
 
     @property
     def held_samples_max(self) -> int:

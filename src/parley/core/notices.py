@@ -88,5 +88,57 @@ class InputCleared:
     item: int
 
 
-Notice = Resumed | InputAcked | Recovering | Recovered | TextRevised | TurnFailed | TurnCancelled | InputCleared
-"""`Resumed` and `InputAcked` carry no number; the others do."""
+class DropReason(StrEnum):
+    """Why something was dropped."""
+
+    INPUT_OVERRUN = "input-overrun"
+    """The model did not keep up with the audio."""
+    SLOW_CLIENT = "slow-client"
+    """The client did not keep up with the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Audio that no model was sent, or text that the client is not sent, of this interval was dropped."""
+
+    interval: tuple[int, int]
+    reason: DropReason
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The session waits for a model server; `eta_s` is None when it can't be told."""
+
+    position: int
+    eta_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lagging:
+    """The oldest audio that the model has not answered came this long ago, in seconds; 0 when it has caught up."""
+
+    lag_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Expiring:
+    """The session ends in so many seconds for this reason, an error code, unless what it lacks comes."""
+
+    reason: str
+    in_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class GoingAway:
+    """The server ends in so many seconds; with `moves` the session can be taken up at another."""
+
+    reason: str
+    deadline_s: float
+    moves: bool
+
+
+State = Resumed | InputAcked | Queued | Lagging | Expiring | GoingAway
+"""What states where things stand: it carries no number, and is not kept for later."""
+
+Notice = State | Recovering | Recovered | TextRevised | TurnFailed | TurnCancelled | InputCleared | Gap
+"""What is no `State` carries a number."""

@@ -96,6 +96,11 @@ class Session:
         turns = self._turns
         return turns.held_bytes + turns.kept_bytes + turns.text_bytes + self._outlet.held_bytes
 
+    def delay_s(self, leg_id: int, now: float) -> float:
+        """How long ago the oldest audio was sent to a leg that it has not consumed, in seconds."""
+        leg = self._supply.legs.find(leg_id)
+        return 0.0 if leg is None else leg.delay_s(now)
+
     def open(self, now: float) -> list[Effect]:
         """Begin: ask for the leg at once, so that it is there when the first audio is."""
         self._supply.legs.open(now)

@@ -139,7 +139,7 @@ class Gateway:
     async def stop(self, hurry: asyncio.Event | None = None) -> None:
         """Drain, then close; `hurry` (a second signal) ends the sessions at once."""
         _log.info("stopping")
-        timeout_s = self._settings.server.shutdown_timeout_s
+        timeout_s = self._settings.drain.timeout_s
         # In this order: who asks is told not to come, then who is here that nothing new begins, then all may finish.
         self._live.refuse()
         if self._endpoint is not None:

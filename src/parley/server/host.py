@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from parley.core import events as ev
+from parley.core.effects import LegPurpose
 from parley.core.errors import ParleyError
 from parley.core.limits import SessionLimits
 from parley.core.profile import ModelProfile
@@ -16,7 +17,7 @@ from parley.server.live_sessions import LiveSessions
 from parley.server.places import Places
 from parley.server.runner import ClientPort, SessionRunner
 from parley.upstream.health import Readiness
-from parley.upstream.leg import Upstream
+from parley.upstream.leg import LegConnection, LegSink, Upstream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,17 @@ class Sources:
     profile: Callable[[str], ModelProfile]
     context_s: Callable[[], float]
     measure_speech: Callable[[bytes], int]
+
+
+class PoolLegs:
+    """A pool as the source of a session's legs: nobody waits."""
+
+    def __init__(self, pool: Upstream) -> None:
+        self._pool = pool
+
+    async def open_leg(self, leg_id: int, sink: LegSink, _purpose: LegPurpose) -> LegConnection:
+        """See `LegSource.open_leg`."""
+        return await self._pool.open_leg(leg_id, sink)
 
 
 class Host:
@@ -114,7 +126,7 @@ class Host:
         runner = SessionRunner(
             session,
             attachment,
-            self._upstream,
+            PoolLegs(self._upstream),
             name=name or self.new_name(),
             clock=self._live.clock,
             issue_token=lambda runner: self._live.issue(runner, principal),

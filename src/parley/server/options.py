@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from parley.aws.failure import AwsError
-from parley.core.limits import SessionLimits
+from parley.core.limits import AtBound, SessionLimits
 from parley.ingress.attachment import SessionHost
 from parley.ingress.http import http_application
 from parley.ingress.port import Port, PortLimits
@@ -91,6 +91,17 @@ def session_limits(settings: Settings) -> SessionLimits:
         first_delta_timeout_s=session.first_delta_timeout_s,
         stall_timeout_s=session.stall_timeout_s,
         flush_timeout_s=session.flush_timeout_s,
+        input_policy=AtBound(session.input_policy),
+        output_policy=AtBound(session.output_policy),
+        output_max_s=session.output_max_s,
+        idle_release_s=session.idle_release_s,
+        preroll_s=session.preroll_s,
+        input_idle_timeout_s=session.input_idle_timeout_s,
+        speech_idle_timeout_s=session.speech_idle_timeout_s,
+        duration_max_s=session.duration_max_s,
+        lag_notice_s=session.lag_notice_s,
+        lag_max_s=session.lag_max_s,
+        expiry_notice_s=session.expiry_notice_s,
     )
 
 

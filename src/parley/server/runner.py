@@ -20,7 +20,7 @@ from parley.core.errors import ParleyError
 from parley.core.session import Session
 from parley.ingress.attachment import Attachment, SessionName
 from parley.server.nobody import Nobody
-from parley.upstream.leg import LegConnection, Upstream
+from parley.upstream.leg import LegConnection, LegSource
 from parley.wire.vllm import pcm_of
 
 _log = logging.getLogger("parley.session")
@@ -53,7 +53,7 @@ class SessionRunner:
         self,
         session: Session,
         attachment: Attachment,
-        upstream: Upstream,
+        legs: LegSource,
         *,
         name: SessionName,
         clock: Callable[[], float],
@@ -65,7 +65,7 @@ class SessionRunner:
         self.name = name
         self._session = session
         self._attachment: Attachment = attachment
-        self._upstream = upstream
+        self._source = legs
         self._clock = clock
         self._issue_token = issue_token
         self._measure_speech = measure_speech
@@ -169,6 +169,10 @@ class SessionRunner:
         if is_wanted is None:
             self.receive(ev.DeltaReceived(leg_id, text))
 
+    def delay_s(self, leg_id: int) -> float:
+        """See `LegSink.delay_s`."""
+        return self._session.delay_s(leg_id, self._clock())
+
     def receive(self, event: ev.Event) -> None:
         """Hand an event of a leg or of the server to the session and do what it says."""
         if type(event) is ev.LegFailed and event.leg in self._legs:
@@ -261,11 +265,12 @@ class SessionRunner:
             leg.end_turn()
 
     def _open_leg(self, effect: ef.OpenLeg) -> None:
-        self._opening[effect.leg] = asyncio.create_task(self._connect(effect.leg))
+        self._opening[effect.leg] = asyncio.create_task(self._connect(effect))
 
-    async def _connect(self, leg_id: int) -> None:
+    async def _connect(self, effect: ef.OpenLeg) -> None:
+        leg_id = effect.leg
         try:
-            leg = await self._upstream.open_leg(leg_id, self)
+            leg = await self._source.open_leg(leg_id, self, effect.purpose)
         except ParleyError as error:
             self._opening.pop(leg_id, None)
             self.receive(ev.LegFailed(leg_id, error))

@@ -2,7 +2,8 @@
 """The settings: what an operator may choose, with types, ranges, defaults and what each is for.
 
 ```
-Settings = server + http2 + upstream + launch + session + engine + log     one frozen dataclass per section
+Settings = server + http2 + upstream + launch + session + admission        one frozen dataclass per section
+         + drain + admin + store + engine + log
          + endpoints                                                        a list of tables, from the file alone
 KEYS: every key of a section once, by its dotted name       what docs, hints and `check-config` are made of
 TABLES: the keys of each list of tables
@@ -26,10 +27,12 @@ from parley.server.setting_types import (
     Megabytes,
     Name,
     Names,
+    Policy,
     Port,
     ProfileName,
     Seconds,
     SecondsOrOff,
+    StoreKind,
     ThreadsOrAuto,
     setting,
 )
@@ -44,7 +47,7 @@ class ServerSettings:
 
     host: Name = setting("127.0.0.1", "Address to listen on; 0.0.0.0 for every IPv4 interface.")
     port: Port = setting(8080, "TCP port to listen on; 0 takes a free one.")
-    max_sessions: Count = setting(256, "Live sessions that this node accepts; more are refused with at-capacity.")
+    max_sessions: Count = setting(256, "Live sessions that this node has at a time.")
     message_max_bytes: ByteCount = setting(4_194_304, "Largest WebSocket message taken from a client.", unit="bytes")
     head_timeout_s: Seconds = setting(10.0, "How long a client may take to send its request's head.", unit="s")
     ping_interval_s: Seconds = setting(20.0, "Silence on a connection after which it is pinged.", unit="s")
@@ -55,7 +58,6 @@ class ServerSettings:
     write_buffer_max_bytes: ByteCount = setting(
         1_048_576, "Bytes that may wait in a connection's transport before writing to it stops.", unit="bytes"
     )
-    shutdown_timeout_s: Seconds = setting(10.0, "How long open turns may take to finish on SIGTERM.", unit="s")
     body_max_bytes: ByteCount = setting(268_435_456, "Largest body taken by POST /invocations.", unit="bytes")
     retry_after_s: Seconds = setting(2.0, "When a refused client is told to come back.", unit="s")
 
@@ -81,6 +83,69 @@ class UpstreamSettings:
     connect_timeout_s: Seconds = setting(5.0, "How long opening a stream on it may take.", unit="s")
     probe_interval_s: Seconds = setting(2.0, "Time between two looks at its health.", unit="s")
     probe_timeout_s: Seconds = setting(2.0, "How long its answer to such a look may take.", unit="s")
+    probe_turn_interval_s: SecondsOrOff = setting(
+        0.0, "Time between two short turns of real audio that it has to answer. 0: only after it failed.", unit="s"
+    )
+    probe_turn_timeout_s: Seconds = setting(10.0, "How long its answer to such a turn may take.", unit="s")
+    spare_streams: CountOrAuto = setting(
+        0, "Of max_sessions on each, streams kept for sessions that lose or change their model server."
+    )
+    lag_budget_s: SecondsOrOff = setting(
+        0.0, "Lag, for one in twenty streams, over which no new session is begun. 0: any.", unit="s"
+    )
+    discover_dns: str = setting(
+        "",
+        "A name whose addresses are model servers, as a URL: ws://NAME:PORT/v1/realtime. Looked up again and again.",
+    )
+    discover_file: str = setting("", "A TOML file of [[upstreams]] that is read again when it changes.")
+    discover_interval_s: Seconds = setting(5.0, "Time between two such looks.", unit="s")
+    drain_timeout_s: Seconds = setting(
+        60.0, "How long the streams on a model server that is drained may wait for a pause: half of it.", unit="s"
+    )
+    allow_old_versions: bool = setting(False, "Whether vLLM releases are used that are known to lose or hang streams.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdmissionSettings:
+    """Who waits when all is in use, for how long, and who is refused."""
+
+    queue_max: CountOrAuto = setting(0, "New sessions that may wait for a place. 0: none, they are refused at once.")
+    queue_timeout_s: Seconds = setting(20.0, "How long each of them may wait.", unit="s")
+    tenant_max_sessions: CountOrAuto = setting(0, "Live sessions of one client, by its credentials. 0: any number.")
+    model_max_sessions: CountOrAuto = setting(0, "Live sessions on one model. 0: any number.")
+    connects_per_s: CountOrAuto = setting(0, "Connections taken in a second, after a burst. 0: any number.")
+    connects_burst: Count = setting(100, "Connections taken at once before connects_per_s holds the others back.")
+    connects_waiting_max: Count = setting(2_000, "Connections that may be held back; more are refused.")
+    opening_max: Count = setting(16, "Streams that may be being opened on model servers at the same time.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainSettings:
+    """What happens to live sessions when this node goes away."""
+
+    settle_s: SecondsOrOff = setting(
+        0.0, "How long the node goes on as before once it says that it is not ready, for balancers to see it.", unit="s"
+    )
+    timeout_s: Seconds = setting(10.0, "How long sessions may then take to finish or to move.", unit="s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminSettings:
+    """The operator's own port: what is live, and what is to become of it."""
+
+    host: Name = setting("127.0.0.1", "Address of the admin API; others than loopback need a token_file.")
+    port: CountOrAuto = setting(0, "Its TCP port. 0: no admin API.")
+    token_file: str = setting("", "File that holds the bearer token of the admin API. Empty: none is needed.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """Where sessions are left for another node when this one goes away."""
+
+    kind: StoreKind = setting(
+        "memory", "memory: nowhere, they end with it; directory: files in a folder that is shared."
+    )
+    directory: str = setting("", "The folder, for kind directory. Its files are encrypted.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,13 +175,39 @@ class SessionSettings:
     pace_window_s: SecondsOrOff = setting(
         3.0, "How far the audio sent may run ahead of the audio that the model has consumed. 0: no pacing.", unit="s"
     )
-    held_audio_max_s: Seconds = setting(
-        120.0, "Audio that may wait for the model; at the bound the client is not read any further.", unit="s"
-    )
+    held_audio_max_s: Seconds = setting(120.0, "Audio that may wait for the model; see input_policy.", unit="s")
     held_turns_max: Count = setting(32, "Turns that may wait for the one before them.")
     output_max_bytes: ByteCount = setting(
-        262_144, "Results that may wait for a client that does not read; at the bound it is cut off.", unit="bytes"
+        262_144, "Results that may wait for a client that does not read; see output_policy.", unit="bytes"
     )
+    output_max_s: Seconds = setting(600.0, "Audio whose results may so wait.", unit="s")
+    input_policy: Policy = setting(
+        "block",
+        "At the bound of held audio: block stops reading the client, drop-oldest drops what the model has not had, "
+        "terminate ends the session.",
+    )
+    output_policy: Policy = setting(
+        "terminate",
+        "At the bound of results: terminate cuts the client off, drop-oldest drops the oldest text, block stops the "
+        "model.",
+    )
+    gather: bool = setting(True, "Whether pieces of audio that are smaller than the model's frame are joined to it.")
+    idle_release_s: SecondsOrOff = setting(
+        20.0,
+        "How long a session may owe nothing before it gives its stream back until there is speech. 0: never.",
+        unit="s",
+    )
+    preroll_s: Seconds = setting(1.0, "Audio from before the speech that such a session begins again with.", unit="s")
+    input_idle_timeout_s: SecondsOrOff = setting(
+        0.0, "How long a client may send nothing before its session ends. 0: any time.", unit="s"
+    )
+    speech_idle_timeout_s: SecondsOrOff = setting(
+        0.0, "How long there may be no speech before the session ends. 0: any time.", unit="s"
+    )
+    duration_max_s: SecondsOrOff = setting(0.0, "How long a session may last. 0: any time.", unit="s")
+    lag_notice_s: SecondsOrOff = setting(0.0, "Lag over which the client is told. 0: it is not.", unit="s")
+    lag_max_s: SecondsOrOff = setting(0.0, "Lag at which the session ends. 0: any.", unit="s")
+    expiry_notice_s: Seconds = setting(30.0, "How long before such an end the client is told.", unit="s")
     resume_window_s: SecondsOrOff = setting(
         30.0, "How long a session waits for its client to come back. 0: it ends with its connection.", unit="s"
     )
@@ -176,6 +267,10 @@ class Settings:
     upstream: UpstreamSettings = field(default_factory=UpstreamSettings)
     launch: LaunchSettings = field(default_factory=LaunchSettings)
     session: SessionSettings = field(default_factory=SessionSettings)
+    admission: AdmissionSettings = field(default_factory=AdmissionSettings)
+    drain: DrainSettings = field(default_factory=DrainSettings)
+    admin: AdminSettings = field(default_factory=AdminSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
     log: LogSettings = field(default_factory=LogSettings)
     endpoints: tuple[EndpointSettings, ...] = ()

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from parley.core.content import Audio, Text
+from parley.core.effects import LegPurpose
 from parley.core.events import Event
 
 
@@ -14,6 +15,9 @@ class LegSink(Protocol):
 
     def receive_delta(self, leg_id: int, text: Text) -> None:
         """The same as `receive(DeltaReceived(leg_id, text))`, for the event that outnumbers all others."""
+
+    def delay_s(self, leg_id: int) -> float:
+        """How long ago the oldest audio was sent that the leg has not consumed, in seconds; 0.0 when there is none."""
 
 
 class LegConnection(Protocol):
@@ -30,6 +34,18 @@ class LegConnection(Protocol):
 
     def close(self) -> None:
         """Close the connection; no event comes of it any more."""
+
+
+class LegSource(Protocol):
+    """Where one session gets its legs from."""
+
+    async def open_leg(self, leg_id: int, sink: LegSink, purpose: LegPurpose) -> LegConnection:
+        """Get a stream, connect and name the model; events carry `leg_id`. LegOpened is the caller's to report; where
+        the stream has to be waited for the sink gets LegQueued, and LegAdmitted in the end.
+
+        Raises:
+            ParleyError: upstream-unavailable, at-capacity, too-many-sessions or upstream-protocol.
+        """
 
 
 class Upstream(Protocol):

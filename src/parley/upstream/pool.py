@@ -224,6 +224,7 @@ class _LegWatch:
         self._sink = sink
         self._on_end: Callable[[bool], None] | None = on_end
         self.receive_delta: Callable[[int, Text], None] = sink.receive_delta
+        self.delay_s: Callable[[int], float] = sink.delay_s
 
     def receive(self, event: ev.Event) -> None:
         """See `LegSink.receive`."""

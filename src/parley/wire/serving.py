@@ -224,6 +224,22 @@ def _notice(notice: no.Notice, session_id: str) -> dict[str, Any]:
             spec = error.spec
             cause = {"code": spec.code, "message": error.message, "fault": spec.fault, "retry": spec.retry}
             return {"type": "transcription.failed", "item_id": _item_id(item), "error": cause}
+        case no.Queued(position, eta_s):
+            eta = {} if eta_s is None else {"eta_ms": round(eta_s * 1000)}
+            return {"type": "session.queued", "position": position, **eta}
+        case no.Lagging(lag_s):
+            return {"type": "session.lagging", "lag_ms": round(lag_s * 1000)}
+        case no.Expiring(reason, in_s):
+            return {"type": "session.expiring", "reason": reason, "in_ms": round(in_s * 1000)}
+        case no.GoingAway(reason, deadline_s, moves):
+            return {
+                "type": "session.going_away",
+                "reason": reason,
+                "deadline_ms": round(deadline_s * 1000),
+                "moves": moves,
+            }
+        case no.Gap((first, last), reason):
+            return {"type": "session.gap", "from_ms": _ms(first), "to_ms": _ms(last), "reason": reason}
         case no.TurnCancelled(item):
             return {"type": "transcription.cancelled", "item_id": _item_id(item)}
         case _:
