@@ -1,23 +1,23 @@
-"""Real processes to break: model servers that are killed and started again, a gateway, connections that are cut."""
+"""Real processes to break: model servers and gateways, which are killed, drained and started again."""
 
 import asyncio
 import contextlib
+import json
 import re
 import signal
 import socket
-import struct
 import sys
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 _PARLEY = str(Path(sys.executable).parent / "parley")
 _START_TIMEOUT_S = 60.0
 _RESTART_AFTER_S = 1.0
 _STOP_TIMEOUT_S = 10.0
-_CHUNK_BYTES = 65_536
-_RESET = struct.pack("ii", 1, 0)
+_ADMIN_TIMEOUT_S = 10.0
 
 
 def free_port() -> int:
@@ -28,7 +28,7 @@ def free_port() -> int:
     return port
 
 
-async def _answers(url: str, timeout_s: float) -> None:
+async def answers(url: str, timeout_s: float) -> None:
     """Wait until a page is there."""
 
     def get() -> int:
@@ -53,6 +53,11 @@ class _Process:
         quiet = asyncio.subprocess.DEVNULL
         self._process = await asyncio.create_subprocess_exec(_PARLEY, *self._arguments, stdout=quiet, stderr=quiet)
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "it has been started"
+        return self._process.pid
+
     def send(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
@@ -72,7 +77,7 @@ class _Process:
 
 
 class Engines:
-    """Model servers, each started again a second after it was killed."""
+    """Model servers, each started again a second after it has ended."""
 
     def __init__(self, kind: str, count: int) -> None:
         self._ports = [free_port() for _ in range(count)]
@@ -84,6 +89,18 @@ class Engines:
     def urls(self) -> list[str]:
         """Where they are."""
         return [f"ws://127.0.0.1:{port}/v1/realtime" for port in self._ports]
+
+    @property
+    def names(self) -> list[str]:
+        """What a gateway calls them."""
+        return [f"127.0.0.1:{port}" for port in self._ports]
+
+    async def restart(self, index: int) -> None:
+        """End one on SIGTERM; returns when it is there again."""
+        server = self._servers[index]
+        server.send(signal.SIGTERM)
+        await server.ended()
+        await answers(f"http://127.0.0.1:{self._ports[index]}/health", _START_TIMEOUT_S)
 
     def kill_busiest(self) -> None:
         """Kill the one that most streams are on."""
@@ -103,7 +120,7 @@ class Engines:
         for server in self._servers:
             await server.start()
         for port in self._ports:
-            await _answers(f"http://127.0.0.1:{port}/health", _START_TIMEOUT_S)
+            await answers(f"http://127.0.0.1:{port}/health", _START_TIMEOUT_S)
         self._keepers = [asyncio.create_task(self._keep(server)) for server in self._servers]
         return self
 
@@ -125,87 +142,78 @@ class Engines:
 
 
 class Gateway:
-    """A gateway in front of them."""
+    """A gateway in front of them. `sections` are the settings' sections beside what is needed, as TOML's values."""
 
-    def __init__(self, folder: Path, urls: list[str]) -> None:
+    def __init__(self, folder: Path, urls: list[str], **sections: Mapping[str, object]) -> None:
         self.port = free_port()
-        self._config = folder / "parley.toml"
-        quoted = ", ".join(f'"{url}"' for url in urls)
-        self._config.write_text(f"[server]\nport = {self.port}\n[upstream]\nurls = [{quoted}]\n")
-        self._process = _Process("serve", "--config", str(self._config), "--host", "127.0.0.1")
+        self.admin_port = free_port()
+        given: dict[str, Mapping[str, object]] = {
+            "server": {"host": "127.0.0.1", "port": self.port},
+            "upstream": {"urls": urls},
+            "admin": {"port": self.admin_port},
+        }
+        lines = []
+        for name in given | sections:
+            lines.append(f"[{name}]")
+            # JSON's texts, numbers and lists are TOML's as well.
+            values = {**given.get(name, {}), **sections.get(name, {})}
+            lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+        self._config = folder / f"parley-{self.port}.toml"
+        self._config.write_text("\n".join(lines) + "\n")
+        self._process = _Process("serve", "--config", str(self._config))
 
     @property
     def url(self) -> str:
         """Where it is."""
         return f"ws://127.0.0.1:{self.port}/v1/realtime"
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    async def admin(self, method: str, path: str, **body: object) -> Any:
+        """Ask its admin API, and return the answer's JSON.
+
+        Raises:
+            OSError: it does not answer, or with an error.
+        """
+        url = f"http://127.0.0.1:{self.admin_port}/admin/v1/{path}"
+        data = json.dumps(body).encode() if method == "POST" else None
+        request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
+
+        def ask() -> Any:
+            with urllib.request.urlopen(request, timeout=_ADMIN_TIMEOUT_S) as answer:
+                return json.loads(answer.read() or b"null")
+
+        return await asyncio.to_thread(ask)
+
+    async def is_ready(self) -> bool:
+        """Whether it takes new sessions."""
+
+        def ask() -> bool:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ping", timeout=_ADMIN_TIMEOUT_S) as answer:
+                    return bool(answer.status == 200)
+            except OSError:
+                return False
+
+        return await asyncio.to_thread(ask)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self._process.send(signal.SIGTERM)
+
+    async def ended(self) -> None:
+        """Wait until it has ended."""
+        await self._process.ended()
+
     async def __aenter__(self) -> Self:
         await self._process.start()
-        await _answers(f"http://127.0.0.1:{self.port}/ping", _START_TIMEOUT_S)
+        await answers(f"http://127.0.0.1:{self.port}/ping", _START_TIMEOUT_S)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._process.stop()
-
-
-class CutProxy:
-    """A TCP proxy whose connections can be cut, cleanly or with a reset."""
-
-    def __init__(self, target_port: int, tasks: asyncio.TaskGroup) -> None:
-        self._target_port = target_port
-        self._tasks = tasks
-        self._open: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
-
-    @classmethod
-    async def start(cls, target_port: int, tasks: asyncio.TaskGroup) -> Self:
-        """Listen on a free port."""
-        proxy = cls(target_port, tasks)
-        proxy._server = await asyncio.start_server(proxy._serve, "127.0.0.1", 0)
-        return proxy
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        assert self._server is not None
-        return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1/realtime"
-
-    def cut(self, *, with_reset: bool) -> bool:
-        """Cut what is open; False when nothing is."""
-        writers = [writer for writer in self._open if not writer.is_closing()]
-        for writer in writers:
-            if with_reset:
-                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                writer.transport.abort()
-            else:
-                writer.close()
-        self._open.clear()
-        return bool(writers)
-
-    def close(self) -> None:
-        """Listen no more."""
-        self.cut(with_reset=True)
-        if self._server is not None:
-            self._server.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
-        except OSError:
-            writer.close()
-            return
-        self._open |= {writer, far_writer}
-        try:
-            await asyncio.gather(self._copy(reader, far_writer), self._copy(far_reader, writer))
-        finally:
-            self._open -= {writer, far_writer}
-
-    @staticmethod
-    async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while chunk := await reader.read(_CHUNK_BYTES):
-                writer.write(chunk)
-                await writer.drain()
-        writer.close()

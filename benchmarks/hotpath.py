@@ -189,6 +189,7 @@ def _parse() -> argparse.Namespace:
         default="append",
         help="what the model server answers: a word per append, or as vLLM a delta per 80 ms, three in four empty",
     )
+    parser.add_argument("--append-ms", type=int, default=100, help="audio in each message of a client (default 100)")
     parser.add_argument("--port", type=int, default=9100, help="first of five ports (default 9100)")
     parser.add_argument(
         "--nice", type=int, default=0, help="run all of it at this priority (as root, on a busy machine: -15)"
@@ -229,7 +230,8 @@ def _cautions(direct: Reading, passes: list[Pass], titles: dict[str, str], plan:
 
 def _run(options: argparse.Namespace) -> None:
     plan = _plan(options)
-    pace = Pace(100, 80, 4) if options.deltas == "vllm" else Pace(100, 100, 1)
+    append_ms: int = options.append_ms
+    pace = Pace(append_ms, 80, 4, ahead_us=2_500) if options.deltas == "vllm" else Pace(append_ms, append_ms, 1)
     cpus = sorted(os.sched_getaffinity(0))
     if len(cpus) < 2:
         raise BenchmarkError("two cores are needed: one for the server, one for the load generator")

@@ -38,7 +38,7 @@ struct session {
 };
 
 static struct {
-    long port, sessions, append_us, unit_us, text_every, contract;
+    long port, sessions, append_us, unit_us, ahead_us, text_every, contract;
     const char *path;
 } set;
 static struct {
@@ -124,7 +124,8 @@ static ssize_t take_head(struct session *session, uint8_t *data, size_t length) 
 }
 
 static void record(struct session *session, uint64_t unit, uint64_t at_us) {
-    uint64_t append = (unit * (uint64_t)set.unit_us + (uint64_t)set.append_us - 1) / (uint64_t)set.append_us - 1;
+    uint64_t whole_us = unit * (uint64_t)set.unit_us + (uint64_t)set.ahead_us;
+    uint64_t append = (whole_us + (uint64_t)set.append_us - 1) / (uint64_t)set.append_us - 1;
     uint64_t order = append * (uint64_t)set.sessions + (uint64_t)(session - sessions);
     if (order >= run.from && order < run.to && run.latencies < run.to - run.from)
         run.latency_us[run.latencies++] = (uint32_t)(at_us - run.begin_us) - session->sent_at_us[append % RING];
@@ -141,7 +142,7 @@ static bool take_delta(struct session *session, const char *text, size_t length,
         if (*at++ == ' ') continue;
         for (at--; at < to && *at >= '0' && *at <= '9'; at++) unit = unit * 10 + (uint64_t)(*at - '0');
         if (unit != session->units + (uint64_t)set.text_every ||
-            unit * (uint64_t)set.unit_us > session->sent * (uint64_t)set.append_us)
+            unit * (uint64_t)set.unit_us + (uint64_t)set.ahead_us > session->sent * (uint64_t)set.append_us)
             return false;
         session->units = unit;
         seen.answered++;
@@ -314,8 +315,10 @@ static void send_appends(void) {
 
 static uint64_t answers_due(void) {
     uint64_t units = 0;
-    for (long i = 0; i < set.sessions; i++)
-        units += sessions[i].sent * (uint64_t)set.append_us / (uint64_t)set.unit_us / (uint64_t)set.text_every;
+    for (long i = 0; i < set.sessions; i++) {
+        uint64_t sent_us = sessions[i].sent * (uint64_t)set.append_us, ahead_us = (uint64_t)set.ahead_us;
+        units += (sent_us > ahead_us ? sent_us - ahead_us : 0) / (uint64_t)set.unit_us / (uint64_t)set.text_every;
+    }
     return units;
 }
 
@@ -391,6 +394,7 @@ static int run_load(int argc, char **argv) {
     set.sessions = option(argc, argv, "--sessions", 100);
     set.append_us = option(argc, argv, "--append-ms", 100) * 1000;
     set.unit_us = option(argc, argv, "--unit-ms", 100) * 1000;
+    set.ahead_us = option(argc, argv, "--ahead-us", 0);
     set.text_every = option(argc, argv, "--text-every", 1);
     set.contract = option(argc, argv, "--contract", 0);
     uint64_t per_second = (uint64_t)set.sessions * 1000000 / (uint64_t)set.append_us;
@@ -412,8 +416,9 @@ static int run_load(int argc, char **argv) {
 int main(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "upstream")) return run_upstream(argc - 2, argv + 2);
     if (argc > 1 && !strcmp(argv[1], "run")) return run_load(argc - 2, argv + 2);
-    fprintf(stderr, "usage: load upstream [--port N] [--append-ms N] [--unit-ms N] [--text-every N]\n"
+    fprintf(stderr, "usage: load upstream [--port N] [--append-ms N] [--unit-ms N] [--ahead-us N]\n"
+                    "                     [--text-every N]\n"
                     "       load run [--port N] [--path /v1/realtime] [--sessions N] [--append-ms N] [--unit-ms N]\n"
-                    "                [--text-every N] [--contract 1] [--warm-s N] [--measure-s N]\n");
+                    "                [--ahead-us N] [--text-every N] [--contract 1] [--warm-s N] [--measure-s N]\n");
     return 2;
 }

@@ -30,10 +30,13 @@ class Pace:
     """Audio per delta."""
     text_every: int
     """One delta in so many has text; the others are empty."""
+    ahead_us: int = 0
+    """Audio beyond a delta's own that the model needs before it can say it."""
 
     def arguments(self) -> tuple[str, ...]:
         append = ("--append-ms", str(self.append_ms))
-        return (*append, "--unit-ms", str(self.unit_ms), "--text-every", str(self.text_every))
+        unit = ("--unit-ms", str(self.unit_ms), "--ahead-us", str(self.ahead_us))
+        return (*append, *unit, "--text-every", str(self.text_every))
 
 
 @dataclass(frozen=True, slots=True)

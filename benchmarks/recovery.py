@@ -7,33 +7,23 @@ compared with the one that an undisturbed session got. benchmarks/README.md says
 
 import argparse
 import asyncio
+import contextlib
 import random
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 
-from benchmarks.chaos import CutProxy, Engines, Gateway
+from benchmarks.chaos import Engines, Gateway
 from benchmarks.phrases import phrases, recording
+from benchmarks.talk import Talk, talk
+from tests.support.chaos_proxy import ChaosProxy
 
-from parley.audio.pcm import split_pcm
-from parley.client import (
-    RealtimeSession,
-    Recovered,
-    Recovering,
-    SessionFailed,
-    SessionResumed,
-    TextDelta,
-    TextRevised,
-    TurnDone,
-    connect,
-)
 from parley.client.word_errors import word_error_rate
 
-_PIECE_MS = 100
 _WER_MAX = 0.02
 """Word error rate against the undisturbed transcript that still counts as the same, for a recogniser."""
 _LEAD_IN_S = 2.0
@@ -54,57 +44,9 @@ class Plan:
     seed: int
 
 
-@dataclass(slots=True)
-class Talk:
-    """One session as its client saw it. Times on the monotonic clock."""
-
-    text: str = ""
-    said_at: list[float] = field(default_factory=list)
-    cut_at: list[float] = field(default_factory=list)
-    lost_at: list[float] = field(default_factory=list)
-    recovered_at: list[float] = field(default_factory=list)
-    outcomes: Counter[str] = field(default_factory=Counter)
-    revisions: int = 0
-    failure: str = ""
-
-
-async def _talk(url: str, pcm: bytes, speed: float) -> Talk:
-    """Streams a turn at a pace, through whatever happens, and collects what came of it."""
-    talk = Talk()
-    try:
-        async with connect(url) as session, asyncio.TaskGroup() as tasks:
-            tasks.create_task(_send(session, pcm, speed))
-            async for event in session:
-                match event:
-                    case TextDelta():
-                        talk.said_at.append(time.monotonic())
-                    case TextRevised():
-                        talk.revisions += 1
-                    case SessionResumed():
-                        talk.outcomes[event.outcome] += 1
-                    case Recovering():
-                        talk.lost_at.append(time.monotonic())
-                    case Recovered():
-                        talk.recovered_at.append(time.monotonic())
-                        talk.outcomes[event.outcome] += 1
-                    case TurnDone():
-                        talk.text = event.text
-                        break
-    except* SessionFailed as group:
-        talk.failure = str(group.exceptions[0])
-    return talk
-
-
-async def _send(session: RealtimeSession, pcm: bytes, speed: float) -> None:
-    await session.start_turn()
-    began = time.monotonic()
-    for number, piece in enumerate(split_pcm(pcm, _PIECE_MS), 1):
-        await session.send_audio(piece)
-        await asyncio.sleep(max(0.0, began + number * _PIECE_MS / 1000 / speed - time.monotonic()))
-    await session.end_turn()
-
-
-async def _disturb(plan: Plan, proxies: list[CutProxy], engines: Engines, killed_at: list[float]) -> list[list[float]]:
+async def _disturb(
+    plan: Plan, proxies: list[ChaosProxy], engines: Engines, killed_at: list[float]
+) -> list[list[float]]:
     """Cuts and kills at random times; returns when each session's connection was cut."""
     source = random.Random(plan.seed)
     span_s = plan.duration_s / plan.speed - _LEAD_IN_S - 1.0
@@ -129,42 +71,41 @@ async def _run(plan: Plan) -> int:
         async with (
             Engines(plan.engine, plan.engines) as engines,
             Gateway(Path(folder), engines.urls) as gateway,
+            contextlib.AsyncExitStack() as proxied,
             asyncio.TaskGroup() as tasks,
         ):
-            reference = await _talk(gateway.url, pcm, plan.speed * 4)
+            reference = await talk(gateway.url, pcm, plan.speed * 4)
             if reference.failure or not reference.text:
                 print(f"the undisturbed session failed: {reference.failure or 'no text'}", file=sys.stderr)
                 return 1
-            proxies = [await CutProxy.start(gateway.port, tasks) for _ in range(plan.sessions)]
+            proxies = [await proxied.enter_async_context(ChaosProxy(gateway.url)) for _ in range(plan.sessions)]
             disturbing = tasks.create_task(_disturb(plan, proxies, engines, killed_at))
-            talks = await asyncio.gather(*(_talk(proxy.url, pcm, plan.speed) for proxy in proxies))
-            for talk, cut_at in zip(talks, await disturbing, strict=True):
-                talk.cut_at = cut_at
-            for proxy in proxies:
-                proxy.close()
+            talks = await asyncio.gather(*(talk(f"{proxy.url}/v1/realtime", pcm, plan.speed) for proxy in proxies))
+            for one, cut_at in zip(talks, await disturbing, strict=True):
+                one.cut_at = cut_at
     return _report(plan, reference, talks, killed_at)
 
 
 def _report(plan: Plan, reference: Talk, talks: list[Talk], killed_at: list[float]) -> int:
     outcomes: Counter[str] = Counter()
-    for talk in talks:
-        outcomes.update(talk.outcomes)
-    rates = [word_error_rate(reference.text, talk.text) for talk in talks if not talk.failure]
-    same = sum(talk.text == reference.text for talk in talks)
-    cuts = [_wait(at, talk.said_at) for talk in talks for at in talk.cut_at]
-    kills = [_wait(at, talk.said_at) for talk in talks for at in talk.lost_at]
-    recoveries = [_wait(at, talk.recovered_at) for talk in talks for at in talk.lost_at]
+    for one in talks:
+        outcomes.update(one.outcomes)
+    rates = [word_error_rate(reference.text, one.text) for one in talks if not one.failure]
+    same = sum(one.text == reference.text for one in talks)
+    cuts = [_wait(at, one.said_at) for one in talks for at in one.cut_at]
+    kills = [_wait(at, one.said_at) for one in talks for at in one.lost_at]
+    recoveries = [_wait(at, one.recovered_at) for one in talks for at in one.lost_at]
     print(f"{plan.engine}, {plan.engines} model servers, {plan.sessions} sessions of {plan.duration_s:.0f} s")
-    print(f"  cut {sum(len(talk.cut_at) for talk in talks)} times, model servers killed {len(killed_at)} times")
+    print(f"  cut {sum(len(one.cut_at) for one in talks)} times, model servers killed {len(killed_at)} times")
     print(f"  outcomes: {', '.join(f'{count} {name}' for name, count in sorted(outcomes.items()))}")
     print(f"  same text as undisturbed: {same} of {len(talks)}; most word errors {max(rates, default=1.0):.2%}")
     _tell("connection cut to next new text", cuts)
     _tell("model server lost to next new text", kills)
     _tell("model server lost to recovered, replay included", recoveries)
-    for talk in talks:
-        if talk.failure:
-            print(f"  failed: {talk.failure}")
-    is_good = all(not talk.failure for talk in talks) and (
+    for one in talks:
+        if one.failure:
+            print(f"  failed: {one.failure}")
+    is_good = all(not one.failure for one in talks) and (
         same == len(talks) if plan.engine == "scripted" else max(rates) <= _WER_MAX
     )
     return 0 if is_good else 1

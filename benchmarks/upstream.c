@@ -22,7 +22,7 @@ enum { DONE_TEXT_BYTES_MAX = 48 * 1024 };
 struct stream {
     struct peer peer;
     bool upgraded, started;
-    uint64_t appends, samples, units;
+    uint64_t appends, bytes, units;
 };
 
 static struct {
@@ -32,8 +32,9 @@ static struct {
 static int epoll;
 static uint64_t unit_samples;
 static uint64_t text_every;
-static char **pool;
-static size_t chunk_length;
+static uint64_t ahead_samples;
+static uint8_t *pcm;
+static size_t pcm_bytes;
 
 static bool send_text(struct stream *stream, const char *text, size_t length) {
     uint8_t out[FRAME_BYTES_MAX + FRAME_HEAD_BYTES_MAX];
@@ -44,7 +45,9 @@ static bool send_text(struct stream *stream, const char *text, size_t length) {
 static bool answer_audio(struct stream *stream) {
     static uint8_t out[FRAME_BYTES_MAX];
     size_t used = 0;
-    while (stream->started && stream->samples / unit_samples > stream->units && used + 128 < sizeof out) {
+    uint64_t samples = stream->bytes / SAMPLE_BYTES;
+    uint64_t whole = samples > ahead_samples ? (samples - ahead_samples) / unit_samples : 0;
+    while (stream->started && whole > stream->units && used + 128 < sizeof out) {
         char text[96];
         uint64_t unit = ++stream->units;
         int length = unit % text_every
@@ -68,17 +71,26 @@ static bool finish_turn(struct stream *stream) {
                             "\"prompt_tokens_details\":null}}",
                             completion + 39, completion);
     stream->started = false;
-    stream->appends = stream->samples = stream->units = 0;
+    stream->appends = stream->bytes = stream->units = 0;
     count.dones++;
     return send_text(stream, out, used);
 }
 
+/* However the audio was joined or split on its way, it has to go on where it stopped. */
 static bool take_audio(struct stream *stream, const char *text, size_t length) {
-    if (length != chunk_length || memcmp(text, pool[stream->appends % POOL_CHUNKS], length) != 0) count.altered++;
-    size_t bytes = length / 4 * 3;
-    while (length && text[length - 1] == '=') length--, bytes--;
+    static uint8_t data[FRAME_BYTES_MAX];
+    size_t size = 0;
+    if (length > sizeof data || !unbase64(text, length, data, &size)) count.altered++;
+    for (size_t done = 0; done < size;) {
+        size_t at = (stream->bytes + done) % pcm_bytes, part = pcm_bytes - at < size - done ? pcm_bytes - at : size - done;
+        if (memcmp(data + done, pcm + at, part) != 0) {
+            count.altered++;
+            break;
+        }
+        done += part;
+    }
     stream->appends++;
-    stream->samples += bytes / SAMPLE_BYTES;
+    stream->bytes += size;
     count.appends++;
     return answer_audio(stream);
 }
@@ -238,7 +250,10 @@ int run_upstream(int argc, char **argv) {
     unit_samples = (uint64_t)option(argc, argv, "--unit-ms", 100) * SAMPLE_RATE_HZ / 1000;
     text_every = (uint64_t)option(argc, argv, "--text-every", 1);
     raise_descriptor_limit(4096);
-    pool = audio_pool(append_ms * SAMPLE_RATE_HZ / 1000 * SAMPLE_BYTES, &chunk_length);
+    ahead_samples = (uint64_t)option(argc, argv, "--ahead-us", 0) * SAMPLE_RATE_HZ / 1000000;
+    pcm_bytes = append_ms * SAMPLE_RATE_HZ / 1000 * SAMPLE_BYTES;
+    pcm = audio_pcm(pcm_bytes);
+    pcm_bytes *= POOL_CHUNKS;
     epoll = epoll_create1(EPOLL_CLOEXEC);
     int listener = listen_on(option(argc, argv, "--port", 9100));
     printf("listening\n");

@@ -230,6 +230,28 @@ size_t base64(const uint8_t *data, size_t length, char *text) {
     return used;
 }
 
+bool unbase64(const char *text, size_t length, uint8_t *data, size_t *size) {
+    static int8_t values[256];
+    if (!values['B']) {
+        memset(values, -1, sizeof values);
+        for (int i = 0; i < 64; i++)
+            values[(uint8_t)"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[i]] = (int8_t)i;
+    }
+    *size = 0;
+    if (length % 4) return false;
+    while (length && text[length - 1] == '=') length--;
+    uint32_t group = 0;
+    int bits = 0;
+    for (size_t i = 0; i < length; i++) {
+        int8_t value = values[(uint8_t)text[i]];
+        if (value < 0) return false;
+        group = group << 6 | (uint32_t)value;
+        bits += 6;
+        if (bits >= 8) data[(*size)++] = (uint8_t)(group >> (bits -= 8));
+    }
+    return true;
+}
+
 uint32_t next_random(uint64_t *state) { /* splitmix64 */
     uint64_t value = *state += 0x9e3779b97f4a7c15;
     value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9;
@@ -237,16 +259,22 @@ uint32_t next_random(uint64_t *state) { /* splitmix64 */
     return (uint32_t)(value >> 32);
 }
 
-char **audio_pool(size_t bytes, size_t *text_length) {
+uint8_t *audio_pcm(size_t bytes) {
     uint64_t state = 1;
-    uint8_t *pcm = malloc(bytes);
+    uint8_t *pcm = malloc(POOL_CHUNKS * bytes);
+    if (!pcm) die("malloc");
+    for (size_t i = 0; i < POOL_CHUNKS * bytes; i++) pcm[i] = (uint8_t)next_random(&state);
+    return pcm;
+}
+
+char **audio_pool(size_t bytes, size_t *text_length) {
+    uint8_t *pcm = audio_pcm(bytes);
     char **pool = calloc(POOL_CHUNKS, sizeof *pool);
-    if (!pcm || !pool) die("malloc");
+    if (!pool) die("malloc");
     for (size_t chunk = 0; chunk < POOL_CHUNKS; chunk++) {
-        for (size_t i = 0; i < bytes; i++) pcm[i] = (uint8_t)next_random(&state);
         pool[chunk] = malloc(bytes / 3 * 4 + 8);
         if (!pool[chunk]) die("malloc");
-        *text_length = base64(pcm, bytes, pool[chunk]);
+        *text_length = base64(pcm + chunk * bytes, bytes, pool[chunk]);
     }
     free(pcm);
     return pool;

@@ -60,7 +60,11 @@ size_t frame_build(uint8_t *out, uint8_t opcode, const uint8_t *mask, const void
 /* The base64 text of Sec-WebSocket-Accept for a key of 24 characters; `accept` takes 29 bytes. */
 void accept_for(const char *key, char *accept);
 size_t base64(const uint8_t *data, size_t length, char *text);
-/* The same pseudo-random audio in every process: POOL_CHUNKS pieces of `bytes` bytes, in base64. */
+/* False for what is not base64; `data` takes three quarters of `length`. */
+bool unbase64(const char *text, size_t length, uint8_t *data, size_t *size);
+/* The same pseudo-random audio in every process: POOL_CHUNKS pieces of `bytes` bytes, one behind the other. */
+uint8_t *audio_pcm(size_t bytes);
+/* The pieces in base64, `*text_length` characters each. */
 char **audio_pool(size_t bytes, size_t *text_length);
 uint32_t next_random(uint64_t *state);
 
