@@ -1,6 +1,6 @@
 # `make demo` and `make test` need nothing but a Python >= 3.12; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format sim fuzz recovery bench bench-http2 test-node test-vllm lock clean
+.PHONY: help setup demo serve test check format sim fuzz recovery deploys storms bench bench-http2 test-node test-vllm lock clean
 ARGS ?=
 BIN := .venv/bin
 
@@ -35,6 +35,12 @@ fuzz: .venv/.ready ## throw broken bytes at the codec, the signatures and the HT
 
 recovery: .venv/.ready ## cut real connections and kill real model servers, and report (ARGS="--engine tiny-en")
 	@$(BIN)/python -m benchmarks.recovery $(ARGS)
+
+deploys: .venv/.ready ## restart model servers and a gateway under live sessions, and report (ARGS="--sessions 60")
+	@$(BIN)/python -m benchmarks.deploys $(ARGS)
+
+storms: .venv/.ready ## too many sessions, a herd, deaf clients, a silent model, idle sessions (ARGS="--only herd")
+	@$(BIN)/python -m benchmarks.storms $(ARGS)
 
 bench: .venv/.ready ## measure the gateway beside nginx and a FastAPI splice (minutes; Linux, needs nginx and gcc)
 	@sh benchmarks/run.sh $(ARGS)

@@ -79,9 +79,9 @@ class _Process:
 class Engines:
     """Model servers, each started again a second after it has ended."""
 
-    def __init__(self, kind: str, count: int) -> None:
+    def __init__(self, kind: str, count: int, *options: str) -> None:
         self._ports = [free_port() for _ in range(count)]
-        self._servers = [_Process("engine", "--engine", kind, "--port", str(port)) for port in self._ports]
+        self._servers = [_Process("engine", "--engine", kind, "--port", str(port), *options) for port in self._ports]
         self._keepers: list[asyncio.Task[None]] = []
         self._next = 0
 

@@ -34,11 +34,19 @@ class Talk:
     recovered_at: list[float] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
     revisions: int = 0
-    failure: str = ""
+    failed: SessionFailed | None = None
+
+    @property
+    def failure(self) -> str:
+        """Why it failed; empty when it did not."""
+        return "" if self.failed is None else str(self.failed)
 
 
-async def talk(url: str, pcm: bytes, speed: float = 1.0) -> Talk:
-    """Streams a turn at a pace, through whatever happens, and collects what came of it."""
+async def talk(url: str, pcm: bytes, speed: float = 1.0, positions: list[int] | None = None) -> Talk:
+    """Streams a turn at a pace, through whatever happens, and collects what came of it.
+
+    `positions` gets the session's places in the queue, if it has to wait.
+    """
     seen = Talk(began_at=time.monotonic())
     try:
         async with connect(url) as session, asyncio.TaskGroup() as tasks:
@@ -61,7 +69,9 @@ async def talk(url: str, pcm: bytes, speed: float = 1.0) -> Talk:
                         seen.text = event.text
                         break
     except* SessionFailed as group:
-        seen.failure = str(group.exceptions[0])
+        (failed,) = group.exceptions[:1]
+        assert isinstance(failed, SessionFailed), "so it was caught"
+        seen.failed = failed
     return seen
 
 

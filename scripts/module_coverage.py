@@ -18,7 +18,7 @@ from pathlib import Path
 from coverage import Coverage
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("core", "wire", "audio", "access")
+ROOMS = ("core", "wire", "audio", "access", "store")
 RUN_TIMEOUT_S = 300
 
 

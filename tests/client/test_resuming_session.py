@@ -23,20 +23,19 @@ from parley.client import (
     TurnDone,
     connect,
 )
+from tests.support.chaos_proxy import ChaosProxy
 from tests.support.fake_vllm import FakeVllm
 from tests.support.gateway import GatewayStarter, RunningGateway
 from tests.support.sound import pcm
 from tests.support.voxtral import transcript
 from tests.support.waiting import bounded
 
-from .cut_proxy import CutProxy
-
 SECOND_SAMPLES = 16_000
 
 
 @pytest.fixture
-async def proxy(gateway: RunningGateway) -> AsyncIterator[CutProxy]:
-    async with CutProxy(gateway.ws_url) as proxy:
+async def proxy(gateway: RunningGateway) -> AsyncIterator[ChaosProxy]:
+    async with ChaosProxy(gateway.ws_url) as proxy:
         yield proxy
 
 
@@ -65,7 +64,7 @@ async def say(session: RealtimeSession, audio: bytes) -> None:
     await session.end_turn()
 
 
-async def test_a_session_goes_on_after_its_connection_was_cut(proxy: CutProxy) -> None:
+async def test_a_session_goes_on_after_its_connection_was_cut(proxy: ChaosProxy) -> None:
     async with connect(proxy.url) as session:
         assert session.can_resume
         await session.start_turn()
@@ -85,12 +84,12 @@ async def test_a_session_goes_on_after_its_connection_was_cut(proxy: CutProxy) -
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_wherever_connections_are_cut_nothing_is_lost_or_doubled(
-    seed: int, proxy: CutProxy, vllm: FakeVllm
+    seed: int, proxy: ChaosProxy, vllm: FakeVllm
 ) -> None:
     chance = random.Random(seed)
     # The first connection has to begin a session; those that follow may be cut in the middle of their handshakes.
-    proxy.up_cuts = [chance.randrange(1_200, 60_000), *(chance.randrange(40_000) for _ in range(5))]
-    proxy.down_cuts = [chance.randrange(600, 4_000), *(chance.randrange(2_000) for _ in range(5))]
+    proxy.up.cuts = [chance.randrange(1_200, 60_000), *(chance.randrange(40_000) for _ in range(5))]
+    proxy.down.cuts = [chance.randrange(600, 4_000), *(chance.randrange(2_000) for _ in range(5))]
     audio = [pcm(seconds, seed + number) for number, seconds in enumerate((2.0, 1.3, 0.7))]
     limits = ClientLimits(fruitless_max=1_000)
     async with connect(proxy.url, session_limits=limits) as session, asyncio.TaskGroup() as tasks:
@@ -111,7 +110,7 @@ async def test_wherever_connections_are_cut_nothing_is_lost_or_doubled(
 
 
 async def test_a_transcript_holds_through_cuts_and_the_loss_of_the_model_server(
-    proxy: CutProxy, vllm: FakeVllm
+    proxy: ChaosProxy, vllm: FakeVllm
 ) -> None:
     said = Transcript()
     async with connect(proxy.url) as session:
@@ -134,7 +133,7 @@ async def test_a_transcript_holds_through_cuts_and_the_loss_of_the_model_server(
     assert said.text(1) == done.text
 
 
-async def test_what_is_cleared_and_cancelled_is_void(proxy: CutProxy, vllm: FakeVllm) -> None:
+async def test_what_is_cleared_and_cancelled_is_void(proxy: ChaosProxy, vllm: FakeVllm) -> None:
     said = Transcript()
     async with connect(proxy.url) as session:
         await session.start_turn()
@@ -154,7 +153,7 @@ async def test_what_is_cleared_and_cancelled_is_void(proxy: CutProxy, vllm: Fake
     assert vllm.live == [] or vllm.sessions[-1].turns[-1] == pcm(1.0, 2)
 
 
-async def test_closing_ends_the_session_on_the_server_too(proxy: CutProxy, vllm: FakeVllm) -> None:
+async def test_closing_ends_the_session_on_the_server_too(proxy: ChaosProxy, vllm: FakeVllm) -> None:
     async with connect(proxy.url) as session:
         await say(session, pcm(1.0))
         await heard(session, 1)
@@ -167,7 +166,7 @@ async def test_closing_ends_the_session_on_the_server_too(proxy: CutProxy, vllm:
 
 async def test_a_server_that_stays_away_is_given_up_at_the_windows_end(start_gateway: GatewayStarter) -> None:
     gateway = await start_gateway(session={"resume_window_s": 0.5})
-    async with CutProxy(gateway.ws_url) as proxy, connect(proxy.url) as session:
+    async with ChaosProxy(gateway.ws_url) as proxy, connect(proxy.url) as session:
         await session.start_turn()
         await session.send_audio(pcm(1.0))
         proxy.is_refusing = True
@@ -181,7 +180,7 @@ async def test_a_server_that_stays_away_is_given_up_at_the_windows_end(start_gat
     assert "attempts in" in caught.value.message
 
 
-async def test_a_session_that_someone_took_over_is_over(proxy: CutProxy) -> None:
+async def test_a_session_that_someone_took_over_is_over(proxy: ChaosProxy) -> None:
     async with connect(proxy.url) as session, connect(proxy.url) as other:
         await session.start_turn()
         # As a second device would that was given the token.
@@ -194,7 +193,7 @@ async def test_a_session_that_someone_took_over_is_over(proxy: CutProxy) -> None
 
 async def test_without_resume_a_cut_within_a_turn_is_a_failure(start_gateway: GatewayStarter) -> None:
     gateway = await start_gateway(session={"resume_window_s": 0.0})
-    async with CutProxy(gateway.ws_url) as proxy, connect(proxy.url) as session:
+    async with ChaosProxy(gateway.ws_url) as proxy, connect(proxy.url) as session:
         assert not session.can_resume
         await session.start_turn()
         proxy.cut()
@@ -202,7 +201,7 @@ async def test_without_resume_a_cut_within_a_turn_is_a_failure(start_gateway: Ga
             await bounded("the failure", next_of(session, TurnDone))
 
 
-async def test_a_client_may_do_without_resume(proxy: CutProxy) -> None:
+async def test_a_client_may_do_without_resume(proxy: ChaosProxy) -> None:
     async with connect(proxy.url, resume=False) as session:
         assert not session.can_resume
         with pytest.raises(RuntimeError, match="can_resume"):
@@ -213,7 +212,7 @@ async def test_a_client_may_do_without_resume(proxy: CutProxy) -> None:
     assert [end.item for end in ends] == [1, 2]
 
 
-async def test_input_waits_while_the_server_is_away_for_too_long(proxy: CutProxy) -> None:
+async def test_input_waits_while_the_server_is_away_for_too_long(proxy: ChaosProxy) -> None:
     limits = ClientLimits(unacked_max_s=1.5, retry_first_s=0.02, retry_max_s=0.02)
     async with connect(proxy.url, session_limits=limits) as session:
         await session.start_turn()

@@ -20,9 +20,9 @@ from parley.client import (
 )
 from parley.client.actions import Action
 from parley.client.resumption import ClientMachine
+from tests.support.chaos_proxy import ChaosProxy
 from tests.support.waiting import bounded
 
-from .cut_proxy import CutProxy
 from .parley_server import ScriptedParley, delta
 from .vllm_server import ScriptedVllm, event, greet, listening
 
@@ -30,9 +30,9 @@ SECOND = bytes(32_000)
 
 
 @pytest.fixture
-async def stock() -> AsyncIterator[tuple[CutProxy, ScriptedVllm]]:
+async def stock() -> AsyncIterator[tuple[ChaosProxy, ScriptedVllm]]:
     vllm = ScriptedVllm()
-    async with listening(vllm) as url, CutProxy(url) as proxy:
+    async with listening(vllm) as url, ChaosProxy(url) as proxy:
         yield proxy, vllm
 
 
@@ -49,7 +49,7 @@ async def end_of(session: RealtimeSession) -> TurnDone:
     raise AssertionError("the session ended")
 
 
-async def test_a_stock_server_is_connected_to_again_with_the_next_turn(stock: tuple[CutProxy, ScriptedVllm]) -> None:
+async def test_a_stock_server_is_connected_to_again_with_the_next_turn(stock: tuple[ChaosProxy, ScriptedVllm]) -> None:
     proxy, vllm = stock
     async with connect(proxy.url) as session:
         await say(session)
@@ -64,7 +64,7 @@ async def test_a_stock_server_is_connected_to_again_with_the_next_turn(stock: tu
     assert vllm.audio == [SECOND, SECOND]
 
 
-async def test_turns_said_ahead_reach_a_stock_server_one_after_another(stock: tuple[CutProxy, ScriptedVllm]) -> None:
+async def test_turns_said_ahead_reach_a_stock_server_one_after_another(stock: tuple[ChaosProxy, ScriptedVllm]) -> None:
     proxy, vllm = stock
     async with connect(proxy.url) as session:
         for number in range(3):
@@ -74,7 +74,7 @@ async def test_turns_said_ahead_reach_a_stock_server_one_after_another(stock: tu
     assert vllm.audio == [bytes([number]) * 3_200 for number in range(3)]
 
 
-async def test_a_turn_too_many_waits_for_the_end_of_another(stock: tuple[CutProxy, ScriptedVllm]) -> None:
+async def test_a_turn_too_many_waits_for_the_end_of_another(stock: tuple[ChaosProxy, ScriptedVllm]) -> None:
     proxy, _ = stock
     async with connect(proxy.url, session_limits=ClientLimits(turns_max=1)) as session, asyncio.TaskGroup() as tasks:
         await say(session)
@@ -132,7 +132,7 @@ async def test_a_session_that_is_away_is_closed_without_waiting() -> None:
     async with (
         asyncio.timeout(10),
         listening(server) as url,
-        CutProxy(url) as proxy,
+        ChaosProxy(url) as proxy,
         connect(proxy.url, limits=limits) as session,
     ):
         await session.start_turn()

@@ -20,14 +20,13 @@ from parley.client import (
 )
 from parley.client.sagemaker import SageMakerOptions
 from tests.support.aws_sdk import Credentials, SageMakerGateway, sagemaker_gateway
+from tests.support.chaos_proxy import ChaosProxy
 from tests.support.crt import aws_environment as aws_environment
 from tests.support.crt import crt as crt
 from tests.support.fake_vllm import FakeVllm
 from tests.support.sound import pcm
 from tests.support.voxtral import transcript
 from tests.support.waiting import bounded
-
-from .cut_proxy import CutProxy
 
 URL = "sagemaker://parley?region=eu-central-1&path=v1/realtime"
 
@@ -49,8 +48,8 @@ async def gateway(vllm: FakeVllm, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture
-async def proxy(gateway: SageMakerGateway, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[CutProxy]:
-    async with CutProxy(gateway.sagemaker_url) as proxy:
+async def proxy(gateway: SageMakerGateway, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ChaosProxy]:
+    async with ChaosProxy(gateway.sagemaker_url) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url.replace("ws:", "https:"))
         yield proxy
 
@@ -89,12 +88,12 @@ async def test_words_arrive_as_over_a_websocket(gateway: SageMakerGateway) -> No
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_wherever_connections_are_cut_nothing_is_lost_or_doubled(
-    seed: int, proxy: CutProxy, vllm: FakeVllm
+    seed: int, proxy: ChaosProxy, vllm: FakeVllm
 ) -> None:
     chance = random.Random(seed)
     # The first connection lasts until a session has begun; those that follow may be cut within their handshakes.
-    proxy.up_cuts = [10_000_000, *(chance.randrange(60_000) for _ in range(4))]
-    proxy.down_cuts = [10_000_000, *(chance.randrange(8_000) for _ in range(4))]
+    proxy.up.cuts = [10_000_000, *(chance.randrange(60_000) for _ in range(4))]
+    proxy.down.cuts = [10_000_000, *(chance.randrange(8_000) for _ in range(4))]
     audio = [pcm(seconds, seed + number) for number, seconds in enumerate((2.0, 1.3, 0.7))]
     async with connect(URL, session_limits=ClientLimits(fruitless_max=1_000)) as session, asyncio.TaskGroup() as tasks:
 

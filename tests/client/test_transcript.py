@@ -2,6 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parley.client import (
+    Gap,
     InputCleared,
     Recovering,
     TextDelta,
@@ -87,6 +88,23 @@ def test_the_oldest_turns_are_forgotten_at_the_bound() -> None:
         said.apply(TurnDone("x", Usage(), item=item))
     assert said.items == [3, 4]
     assert not said.is_over(1)
+
+
+def test_after_a_gap_of_text_a_turn_is_not_revised_and_its_end_has_all() -> None:
+    said = transcript(" one")
+    said.apply(Gap((0, 80), "slow-client"))
+    assert not said.apply(TextRevised(1, 9, 12, "x", SPAN))
+    assert said.text(1) == "one"
+    said.apply(TurnDone("one two", Usage(), item=1))
+    said.apply(TextDelta(" three", None, 2))
+    assert said.apply(TextRevised(2, 0, 6, " four", SPAN))
+    assert (said.text(1), said.text(2)) == ("one two", "four")
+
+
+def test_a_gap_of_audio_lets_a_turn_be_revised() -> None:
+    said = transcript(" one")
+    said.apply(Gap((0, 80), "input-overrun"))
+    assert said.apply(TextRevised(1, 0, 4, " two", SPAN))
 
 
 def test_a_transcript_does_not_show_what_was_said() -> None:

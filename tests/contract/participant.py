@@ -6,7 +6,8 @@ from typing import Any
 from tests.contract.wires import Ending, Event, Wire, WireClosedError
 from tests.support.sound import PIECE_BYTES, encoded, pieces
 
-UNNUMBERED = {"session.created", "session.updated", "session.resumed", "session.ack"}
+STATES = {"session.queued", "session.lagging", "session.expiring", "session.going_away"}
+UNNUMBERED = {"session.created", "session.updated", "session.resumed", "session.ack"} | STATES
 UNCOUNTED = {"session.ack", "session.resume"}
 
 
@@ -76,7 +77,8 @@ class Item:
 class Participant(Speaker):
     """A client that opted in. It numbers what it sends and checks the numbers of what it gets.
 
-    `seen` holds the numbered events, `acks` the server's acknowledgements on the connection of the day.
+    `seen` holds the numbered events, `acks` the server's acknowledgements on the connection of the day, and `states`
+    what else was said of where the session stands.
     """
 
     def __init__(self, wire: Wire, session_id: str, token: str, window_s: float) -> None:
@@ -86,6 +88,7 @@ class Participant(Speaker):
         self.window_s = window_s
         self.seen: list[Event] = []
         self.acks: list[Event] = []
+        self.states: list[Event] = []
         self.sent: list[dict[str, Any]] = []
         self.items: dict[str, Item] = {}
         self.input_seq = 0
@@ -156,6 +159,17 @@ class Participant(Speaker):
             else:
                 self._take(event)
 
+    async def state(self) -> Event:
+        """The next that is said of where the session stands, acknowledgements aside."""
+        count = len(self.states)
+        while len(self.states) == count:
+            event = await self.wire.receive()
+            if event["type"] in UNNUMBERED:
+                self._note(event)
+            else:
+                self._take(event)
+        return self.states[-1]
+
     async def settled(self) -> None:
         """All that was sent has been taken, and its immediate answers have come: an error answers the last message."""
         await self.send("input_audio_buffer.append", audio="")
@@ -171,8 +185,22 @@ class Participant(Speaker):
         except WireClosedError as closed:
             return Ending(events, closed.code, closed.reason)
 
+    async def until_let_go(self) -> Ending:
+        """The rest of what this connection brings, whose last word has no number: the session goes on elsewhere."""
+        ending = await self.wire.until_closed()
+        for event in ending.events[:-1]:
+            if event["type"] in UNNUMBERED:
+                self._note(event)
+            else:
+                self._take(event)
+        assert "seq" not in ending.events[-1]
+        return ending
+
     def _note(self, event: Event) -> None:
         assert "seq" not in event, event
+        if event["type"] in STATES:
+            self.states.append(event)
+            return
         assert event["type"] == "session.ack", f"not asked for: {event}"
         self.acks.append(event)
         self.input_seq, self.cursor_ms = event["input_seq"], event["cursor_ms"]

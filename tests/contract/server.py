@@ -1,7 +1,8 @@
 """A whole server whose host is in reach, for connections that need no socket."""
 
 import asyncio
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 from parley.server.app import Gateway
 from parley.server.host import Host
@@ -28,6 +29,15 @@ class ContractServer(RunningGateway):
     def host(self) -> Host:
         assert self._host is not None, "it has been started"
         return self._host
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
 
     async def close(self) -> None:
         for wire in self.wires:

@@ -70,7 +70,7 @@ async def test_the_window_begins_anew_with_each_loss(stage: Stage) -> None:
     await client.until("transcription.done", text=TEXT)
 
 
-@requirement("detached-bound")
+@requirement("detached-bound", "policy-terminate")
 async def test_more_waiting_words_than_the_bound_end_the_session(stage: Stage) -> None:
     await stage.serve(session={"output_max_bytes": 4_096})
     stage.vllm.runs = False

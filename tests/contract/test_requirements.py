@@ -23,6 +23,8 @@ PROMISES_NOTHING = {
     "It **must not** be put into URLs or logs.",
     "A client **must** keep its messages until they are acknowledged.",
     "An unknown event type **must** be ignored, its `seq` counted.",
+    "After a gap of text a client **must not** apply a `transcription.revised` to the turn, "
+    "whose characters it can't count; its `transcription.done` has all of the text.",
 }
 """Sentences of the chapter that bind clients alone, or say how to read it."""
 

@@ -12,7 +12,7 @@ from parley.core import events as ev
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
 from parley.core.limits import SessionLimits
-from parley.core.notices import Recovered, Resumed, TextRevised, TurnFailed
+from parley.core.notices import DropReason, Gap, Recovered, Resumed, TextRevised, TurnFailed
 from parley.core.profile import VOXTRAL
 from parley.core.session import Session
 from parley.core.usage import Usage
@@ -211,6 +211,14 @@ class Listener:
             for interval in effect.notice.lost
         ]
 
+    def gaps(self, reason: DropReason) -> list[tuple[int, int]]:
+        """The intervals that were dropped for a reason, as the client was told."""
+        return [
+            effect.notice.interval
+            for effect in self.got
+            if isinstance(effect, ef.SendNotice) and isinstance(effect.notice, Gap) and effect.notice.reason is reason
+        ]
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -290,6 +298,14 @@ class Ordeal:
                 return
             moves[0]()
         raise AssertionError("it never ends")
+
+    def run_unread(self) -> None:
+        """All but the client's reading goes on, in turn, until nothing is left to do."""
+        self._toggle_client()
+        number = 0
+        while moves := self._steady_moves():
+            moves[number % len(moves)]()
+            number += 1
 
     def _moves(self) -> list[Callable[[], None]]:
         if self.end is not None:

@@ -19,7 +19,7 @@ ERROR = ParleyError("shutting-down")
 REVISED = TextRevised(2, 3, 9, TEXT, (0, 16_000))
 
 EFFECTS: list[tuple[ef.Effect, str]] = [
-    (ef.OpenLeg(1), "OpenLeg(leg=1)"),
+    (ef.OpenLeg(1), "OpenLeg(leg=1, purpose=<LegPurpose.NEW: 3>)"),
     (ef.StartTurn(1), "StartTurn(leg=1)"),
     (ef.SendAudio(1, AUDIO), "SendAudio(leg=1, audio=Audio(samples=1600))"),
     (ef.EndTurn(1), "EndTurn(leg=1)"),
@@ -40,6 +40,8 @@ EFFECTS: list[tuple[ef.Effect, str]] = [
     (ef.CloseAttachment(1, ERROR), f"CloseAttachment(generation=1, error={ERROR!r})"),
     (ef.PauseInput(), "PauseInput()"),
     (ef.ResumeInput(), "ResumeInput()"),
+    (ef.StoreState(), "StoreState()"),
+    (ef.LeaveSession(), "LeaveSession()"),
     (ef.EndSession(ERROR, seq=8), f"EndSession(error={ERROR!r}, seq=8)"),
 ]
 

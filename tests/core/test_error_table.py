@@ -76,6 +76,7 @@ def test_only_a_dropped_message_a_turn_that_failed_alone_or_a_move_leaves_the_se
         "model-not-found",
         "model-not-set",
         "moved",
+        "store-unavailable",
         "turn-failed",
     }
 

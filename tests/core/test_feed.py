@@ -197,3 +197,14 @@ def test_the_last_piece_is_never_let_go(journal_max_s: float) -> None:
 def test_no_more_is_kept_than_a_leg_can_hear_again(context_s: float, is_shorter: bool) -> None:
     bench = Bench(SessionLimits(journal_max_s=60.0), context_s=context_s)
     assert (bench.feed.kept_samples_max < 60 * SECOND) is is_shorter
+
+
+def test_a_feed_that_is_stopped_sends_nothing_until_it_goes_on() -> None:
+    bench = Bench(held=SECOND)
+    leg, _ = bench.begin()
+    bench.feed.stop()
+    bench.feed.advance(leg, bench.turn, 0.0)
+    assert bench.sent() == []
+    bench.feed.go_on()
+    bench.feed.advance(leg, bench.turn, 0.0)
+    assert bench.sent() == list(range(SECOND))

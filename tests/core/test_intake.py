@@ -8,6 +8,7 @@ from parley.core.effects import (
     CloseLeg,
     EndSession,
     EndTurn,
+    LegPurpose,
     OpenLeg,
     PauseInput,
     ResumeInput,
@@ -20,6 +21,9 @@ from parley.core.effects import (
 from parley.core.errors import ParleyError
 from parley.core.limits import SessionLimits
 from parley.core.notices import InputAcked, InputCleared, TurnCancelled
+from parley.core.profile import VOXTRAL
+from parley.core.session import Session
+from parley.core.snapshot import SessionState
 
 from .builders import (
     SECOND,
@@ -193,7 +197,7 @@ def test_for_a_plain_client_the_short_way_in_stays_open() -> None:
 def test_a_message_in_several_pieces_counts_with_its_last(before: list[ev.Event]) -> None:
     driven = opted_in()
     driven(ev.TurnStarted(), ev.AudioReceived(audio("0", 1)), *before)
-    driven(ev.AudioReceived(audio("1", 100), counts=False), ev.AudioReceived(audio("2", 100)))
+    driven(ev.AudioReceived(audio("1", 100), messages=0), ev.AudioReceived(audio("2", 100)))
     assert driven(ev.TurnEnded())[-1] == acked(4, 201)
 
 
@@ -235,7 +239,7 @@ CLEARED = SendNotice(InputCleared(1))
 def test_clearing_voids_a_running_turn_and_begins_it_again_on_another_leg() -> None:
     driven = running()
     assert driven(ev.InputCleared()) == [CloseLeg(1), CLEARED]
-    assert driven(ev.AudioReceived(audio("again"))) == [OpenLeg(2)]
+    assert driven(ev.AudioReceived(audio("again"))) == [OpenLeg(2, LegPurpose.RETURN)]
     assert driven(ev.LegOpened(2)) == [StartTurn(2), SendAudio(2, audio("again"))]
 
 
@@ -269,7 +273,7 @@ def test_a_turn_that_was_given_up_begins_again_when_it_is_cleared() -> None:
     driven = running()
     driven(ev.TurnCancelled(), ev.AudioReceived(audio("dropped")))
     assert driven(ev.InputCleared()) == [CLEARED]
-    assert driven(ev.AudioReceived(audio("again"))) == [OpenLeg(2)]
+    assert driven(ev.AudioReceived(audio("again"))) == [OpenLeg(2, LegPurpose.RETURN)]
 
 
 def test_what_a_leg_still_says_of_a_cleared_turn_is_ignored() -> None:
@@ -284,7 +288,7 @@ def test_what_a_leg_still_says_of_a_cleared_turn_is_ignored() -> None:
 def test_cancelling_drops_the_turn_at_work_and_serves_the_next() -> None:
     driven = flushing()
     driven(*turn(audio("next")))
-    assert driven(ev.TurnCancelled()) == [CloseLeg(1), SendNotice(TurnCancelled(1)), OpenLeg(2)]
+    assert driven(ev.TurnCancelled()) == [CloseLeg(1), SendNotice(TurnCancelled(1)), OpenLeg(2, LegPurpose.RETURN)]
     assert driven(ev.LegOpened(2)) == [StartTurn(2), SendAudio(2, audio("next")), EndTurn(2)]
 
 
@@ -311,7 +315,7 @@ def test_the_rest_of_a_cancelled_turn_is_dropped_up_to_its_end() -> None:
     assert driven(ev.TurnCancelled()) == [CloseLeg(1), SendNotice(TurnCancelled(1))]
     assert driven(ev.AudioReceived(audio("rest")), ev.TurnEnded()) == []
     assert driven(*turn(audio("next")), ev.LegOpened(2)) == [
-        OpenLeg(2),
+        OpenLeg(2, LegPurpose.RETURN),
         StartTurn(2),
         SendAudio(2, audio("next")),
         EndTurn(2),
@@ -322,7 +326,7 @@ def test_a_start_after_a_cancelled_turn_that_was_not_ended_begins_the_next() -> 
     driven = running()
     driven(ev.TurnCancelled())
     assert driven(*turn(audio("next")), ev.LegOpened(2)) == [
-        OpenLeg(2),
+        OpenLeg(2, LegPurpose.RETURN),
         StartTurn(2),
         SendAudio(2, audio("next")),
         EndTurn(2),
@@ -451,3 +455,17 @@ def test_an_acknowledgement_that_a_client_did_not_read_is_given_when_it_reads_ag
 def test_a_client_that_reads_again_is_not_told_what_it_knows() -> None:
     driven = running(is_opted_in=True, first=audio("1", 1_600))
     assert driven(ev.TurnEnded(), ev.ClientBlocked(), ev.ClientUnblocked())[2:] == []
+
+
+# ---- another server
+
+
+def test_counts_errors_and_the_named_model_go_along() -> None:
+    limits = SessionLimits(client_errors_max=1)
+    state = SessionState(inputs=7, cursor=16_000, acknowledged=0, model_named=True, errors=1)
+    session = Session.restored(state, limits, ("voxtral",), VOXTRAL, 0.0)
+    assert session.handle_client(ev.TurnStarted(), 1, 0.0) == []
+    session.handle(ev.ResumeRequested(1, 0), 0.0)
+    assert session.handle_client(ev.TurnStarted(), 1, 0.0) == [SendNotice(InputAcked(8, 16_000))]
+    effects = session.handle_client(ev.InputRejected(ParleyError("invalid-json")), 1, 0.0)
+    assert isinstance(effects[-1], EndSession)

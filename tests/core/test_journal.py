@@ -50,6 +50,24 @@ def test_dropping_lets_the_oldest_piece_go_and_keeps_the_indexes_of_the_others()
     assert (journal.first, journal.start, journal.next, journal.piece(1)) == (1, 100, 3, B)
 
 
+@pytest.mark.parametrize(
+    ("first", "index", "count", "left"),
+    [(0, 1, 1, [A, C]), (0, 0, 2, [C]), (0, 2, 1, [A, B]), (1, 1, 2, []), (1, 2, 1, [B])],
+)
+def test_what_is_cut_from_the_midst_is_as_if_it_had_never_come(
+    first: int, index: int, count: int, left: list[Audio]
+) -> None:
+    journal = full()
+    if first:
+        journal.drop()
+    samples, cost = journal.cut(index, count)
+    journal.check()
+    kept = [journal.piece(place) for place in range(journal.first, journal.next)]
+    assert kept == left
+    assert (journal.end, journal.bytes) == (160 - samples, sum(map(cost_bytes, left)))
+    assert (samples, cost) == (160 - journal.start - sum(piece.samples for piece in left), cost)
+
+
 @pytest.mark.parametrize(("position", "start"), [(0, 0), (99, 0), (100, 100), (149, 100), (150, 150), (999, 160)])
 def test_trimming_lets_go_what_ends_by_a_position(position: int, start: int) -> None:
     journal = full()
@@ -124,3 +142,16 @@ def test_the_audio_between_two_positions_is_cut_at_its_beginning_and_whole_at_it
         journal.append(pcm(100, start))
     heard = [(places(piece)[0], places(piece)[-1] + 1) for piece in journal.between(begin, end)]
     assert heard == expected
+
+
+def test_another_journal_goes_on_with_what_is_kept() -> None:
+    journal = Journal()
+    for piece in (audio("a", 100), audio("b", 200), audio("c", 300)):
+        journal.append(piece)
+    journal.drop()
+    other = Journal()
+    other.restore(journal.state())
+    other.check()
+    assert other.state() == journal.state()
+    assert (other.first, other.start, other.end, other.bytes) == (1, 100, 600, journal.bytes)
+    assert other.piece(2) == audio("c", 300)

@@ -136,3 +136,12 @@ def test_a_check_fails_when_the_bound_is_exceeded() -> None:
     ledger = Ledger(-1)
     with pytest.raises(AssertionError, match="the ledger is bounded"):
         ledger.check()
+
+
+def test_another_ledger_goes_on_with_the_numbers() -> None:
+    ledger = Ledger(10_000)
+    ledger.restore(7, [SendDelta(Text.of("a"), 8), SendDelta(Text.of("b"), 9)])
+    ledger.check()
+    assert (ledger.acknowledged, ledger.last, ledger.next()) == (7, 9, 10)
+    assert ledger.reaches(7)
+    assert not ledger.reaches(6)

@@ -1,6 +1,6 @@
 import pytest
 
-from parley.core.effects import CloseLeg, Effect, OpenLeg
+from parley.core.effects import CloseLeg, Effect, LegPurpose, OpenLeg
 from parley.core.leg import Leg, LegState
 from parley.core.legs import Legs
 from parley.core.profile import VOXTRAL
@@ -30,7 +30,7 @@ class Bench:
 def test_legs_are_numbered_in_the_order_in_which_they_are_asked_for() -> None:
     bench = Bench()
     assert (bench.opened().id, bench.succeeded().id) == (1, 2)
-    assert bench.done == [OpenLeg(1), OpenLeg(2)]
+    assert bench.done == [OpenLeg(1, LegPurpose.NEW), OpenLeg(2, LegPurpose.SUCCESSOR)]
 
 
 def test_a_leg_is_found_for_as_long_as_it_is_wanted() -> None:
@@ -95,3 +95,35 @@ def test_a_successor_without_anybody_to_succeed_does_not_pass() -> None:
     bench.succeeded()
     with pytest.raises(AssertionError, match="succeeds somebody"):
         bench.legs.check(None)
+
+
+# ---- the queue
+
+
+def test_a_leg_waits_for_its_stream_until_it_is_admitted() -> None:
+    bench = Bench()
+    states = [bench.legs.is_queued]
+    leg = bench.opened()
+    assert bench.legs.queued(1)
+    states.append(bench.legs.is_queued)
+    bench.legs.admitted(1, 7.0)
+    assert [*states, bench.legs.is_queued] == [False, True, False]
+    assert leg.progress_at == 7.0
+
+
+def test_nobody_waits_for_a_leg_that_is_gone_or_only_to_succeed() -> None:
+    bench = Bench()
+    bench.opened()
+    bench.succeeded()
+    assert [bench.legs.queued(number) for number in (2, 3)] == [False, False]
+    bench.legs.admitted(3, 7.0)
+    assert not bench.legs.is_queued
+
+
+def test_both_are_counted() -> None:
+    bench = Bench()
+    counts = [len(bench.legs)]
+    bench.opened()
+    counts.append(len(bench.legs))
+    bench.succeeded()
+    assert [*counts, len(bench.legs)] == [0, 1, 2]

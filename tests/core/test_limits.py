@@ -2,9 +2,18 @@ from dataclasses import fields
 
 import pytest
 
-from parley.core.limits import BYTES_PER_SAMPLE, SessionLimits
+from parley.core.limits import BYTES_PER_SAMPLE, AtBound, SessionLimits
 
 UNITS = ("_s", "_max", "_bytes")
+OFF = {
+    "idle_release_s",
+    "input_idle_timeout_s",
+    "speech_idle_timeout_s",
+    "duration_max_s",
+    "lag_notice_s",
+    "lag_max_s",
+}
+"""What a session is not bounded by unless the operator says so."""
 
 
 def test_limits_in_seconds_are_counted_in_samples() -> None:
@@ -22,11 +31,11 @@ def test_without_pacing_the_window_is_more_than_any_turn_is_long() -> None:
     assert SessionLimits(pace_window_s=0).pace_window_samples > 365 * 24 * 3_600 * 16_000
 
 
-@pytest.mark.parametrize("field", [field for field in fields(SessionLimits) if field.type is not bool])
-def test_every_limit_is_above_zero_and_named_with_its_unit(field: object) -> None:
+@pytest.mark.parametrize("field", [field for field in fields(SessionLimits) if field.type not in (bool, AtBound)])
+def test_every_limit_is_named_with_its_unit_and_above_zero_unless_it_is_off(field: object) -> None:
     name = getattr(field, "name", "")
     assert name.endswith(UNITS)
-    assert getattr(SessionLimits(), name) > 0
+    assert (getattr(SessionLimits(), name) == 0) == (name in OFF)
 
 
 def test_a_session_holds_no_more_than_a_few_megabytes_by_default() -> None:

@@ -280,3 +280,11 @@ def test_the_frame_of_a_successors_new_words_is_told_with_them() -> None:
         bench.leg.moved(Text.of(word), 0.0)
     bench.narration.hand_over(bench.leg, bench.turn, Joint(" two"))
     assert len(bench()) == 2
+
+
+def test_silence_that_no_model_hears_moves_the_clients_clock_once() -> None:
+    bench = Bench(forwards_empty=True)
+    bench("")
+    bench.narration.pass_silence(bench.turn, 4 * FRAME)
+    bench.narration.pass_silence(bench.turn, 3 * FRAME)
+    assert (bench(), bench.turn.top) == ([SendDelta(NO_WORDS)] * 3, 4 * FRAME)

@@ -5,10 +5,16 @@ import pytest
 from parley.core.content import Text
 from parley.core.errors import ParleyError
 from parley.core.notices import (
+    DropReason,
+    Expiring,
+    Gap,
+    GoingAway,
     InputAcked,
     InputCleared,
+    Lagging,
     Notice,
     Outcome,
+    Queued,
     Recovered,
     Recovering,
     Resumed,
@@ -28,6 +34,11 @@ NOTICES: list[Notice] = [
     TurnFailed(1, ParleyError("turn-failed")),
     TurnCancelled(1),
     InputCleared(1),
+    Gap((0, 16_000), DropReason.INPUT_OVERRUN),
+    Queued(4, 2.5),
+    Lagging(3.5),
+    Expiring("idle-timeout", 30.0),
+    GoingAway("shutting-down", 60.0, moves=True),
 ]
 
 

@@ -1,11 +1,13 @@
+from dataclasses import replace
+
 import pytest
 
 from parley.core.content import Text
 from parley.core.effects import Effect, SendDelta, SendDone, SendError, SendNotice
 from parley.core.errors import ParleyError
-from parley.core.limits import SessionLimits
-from parley.core.notices import InputAcked, Outcome, Recovering, Resumed, TurnCancelled
-from parley.core.outlet import Outlet
+from parley.core.limits import AtBound, SessionLimits
+from parley.core.notices import DropReason, Gap, InputAcked, Outcome, Recovering, Resumed, TurnCancelled
+from parley.core.outlet import Outlet, output_limit_bytes
 from parley.core.usage import Usage
 
 WORD = Text.of(" word")
@@ -205,7 +207,65 @@ def test_opting_in_does_not_make_a_client_read(reads: bool) -> None:
 
 # ---- the bound
 
-TIGHT = SessionLimits(output_max_bytes=100)
+TIGHT = SessionLimits(output_max_bytes=400, turn_text_max_bytes=1_000)
+LONG = Text.of("x" * 400)
+
+
+def slow(policy: AtBound, *, is_numbered: bool = False) -> Client:
+    """A client that does not read."""
+    client = Client(is_numbered=is_numbered, limits=replace(TIGHT, output_policy=policy))
+    client.outlet.shut()
+    return client
+
+
+@pytest.mark.parametrize("is_numbered", [True, False])
+def test_the_oldest_text_is_dropped_where_that_is_the_policy(is_numbered: bool) -> None:
+    client = slow(AtBound.DROP_OLDEST, is_numbered=is_numbered)
+    client.outlet.delta(LONG, 1, (100, 200))
+    client.outlet.open()
+    gap = SendNotice(Gap((100, 200), DropReason.SLOW_CLIENT), seq=1)
+    assert client.take() == ([gap] if is_numbered else [])
+
+
+@pytest.mark.parametrize("policy", [AtBound.DROP_OLDEST, AtBound.BLOCK])
+def test_what_can_not_be_dropped_is_bounded_all_the_same(policy: AtBound) -> None:
+    client = slow(policy)
+    limit = output_limit_bytes(TIGHT)
+    assert limit == 2 * 400 + 1_000
+    for _ in range(limit // 512):
+        client.outlet.answer(GONE)
+    with pytest.raises(ParleyError, match="slow-client"):
+        client.outlet.answer(GONE)
+
+
+def test_the_model_is_to_wait_for_a_slow_client_until_it_reads_where_that_is_the_policy() -> None:
+    client = slow(AtBound.BLOCK)
+    seen = [client.outlet.is_blocking]
+    client.outlet.delta(LONG, 1)
+    seen.append(client.outlet.is_blocking)
+    client.outlet.open()
+    seen.append(client.outlet.is_blocking)
+    assert (seen, client.take()) == ([False, True, False], [SendDelta(LONG)])
+
+
+def test_seconds_of_audio_are_a_bound_as_bytes_are() -> None:
+    client = Client(limits=SessionLimits(output_max_s=1.0))
+    client.outlet.shut()
+    client.outlet.delta(WORD, 1, (0, 16_000))
+    with pytest.raises(ParleyError, match="slow-client"):
+        client.outlet.delta(WORD, 1, (16_000, 16_001))
+
+
+def test_what_waits_can_be_looked_at_and_kept_elsewhere() -> None:
+    client = Client(is_numbered=True)
+    client.outlet.delta(WORD, 1)
+    client.outlet.shut()
+    client.outlet.delta(WORD, 1)
+    acknowledged, sent, waiting = client.outlet.kept()
+    other = Client()
+    other.outlet.restore(acknowledged, sent, waiting)
+    assert (acknowledged, sent, waiting) == (0, [SendDelta(WORD, seq=1, item=1)], [SendDelta(WORD, item=1)])
+    assert other.outlet.kept() == client.outlet.kept()
 
 
 def test_a_delta_over_the_bound_is_too_much_for_a_client_that_does_not_read() -> None:
@@ -213,7 +273,7 @@ def test_a_delta_over_the_bound_is_too_much_for_a_client_that_does_not_read() ->
     client.outlet.shut()
     client.outlet.delta(WORD, 1)
     with pytest.raises(ParleyError, match="slow-client"):
-        client.outlet.delta(WORD, 1)
+        client.outlet.delta(LONG, 1)
 
 
 def test_any_other_output_over_the_bound_is_too_much_as_well() -> None:
@@ -230,3 +290,30 @@ def test_a_check_fails_when_something_is_held_for_a_client_that_reads() -> None:
     client.outlet.is_open = True
     with pytest.raises(AssertionError, match="what can be sent is not held"):
         client.outlet.check()
+
+
+# ---- another server
+
+
+def test_another_outlet_goes_on_with_what_was_sent_and_what_waits() -> None:
+    client = Client(is_numbered=True)
+    client.outlet.delta(WORD, 1)
+    client.outlet.acknowledge(1)
+    client.outlet.delta(WORD, 1)
+    client.outlet.shut()
+    client.outlet.delta(WORD, 1)
+    client.outlet.notice(LOST)
+    acknowledged, sent, waiting = client.outlet.kept()
+    assert (acknowledged, sent) == (1, [SendDelta(WORD, 2, 1)])
+    assert waiting == [SendDelta(WORD, item=1), SendNotice(LOST)]
+    other = Client()
+    other.outlet.restore(acknowledged, sent, waiting)
+    assert other.outlet.kept() == (acknowledged, sent, waiting)
+    assert (other.outlet.is_numbered, other.outlet.is_open) == (True, False)
+    other.outlet.resume(BACK, 1)
+    assert other.take() == [
+        SendNotice(BACK),
+        SendDelta(WORD, 2, 1),
+        SendDelta(WORD, 3, 1),
+        SendNotice(LOST, 4),
+    ]

@@ -1,5 +1,8 @@
+import math
+
 import pytest
 
+from parley.core.effects import LegPurpose
 from parley.core.errors import ParleyError
 from parley.core.recovery import Recovery
 from parley.core.turns import TurnQueue
@@ -69,3 +72,27 @@ def test_a_second_replay_adds_to_the_first() -> None:
     recovery.began(2 * SECOND, said=SECOND)
     recovery.began(3 * SECOND, said=3 * SECOND)
     assert (recovery.replayed, recovery.lost) == (((2 * SECOND, 5 * SECOND),), ((SECOND, 2 * SECOND),))
+
+
+def test_nothing_is_tried_while_it_is_held() -> None:
+    recovery = lost()
+    recovery.hold()
+    assert (recovery.retry_at, recovery.deadline) == (math.inf, math.inf)
+    recovery.schedule(7.0)
+    assert recovery.retry_at == 7.0
+
+
+def test_another_server_goes_on_with_it_and_asks_as_one_who_returns() -> None:
+    recovery = lost()
+    recovery.began(2 * SECOND, said=SECOND)
+    other = Recovery.restored(recovery.state(), recovery.turn, jitter=0.0)
+    assert other.state() == recovery.state()
+    assert (other.error.code, other.position, other.had_leg) == (CLOSED.code, 5 * SECOND, True)
+    assert (other.replayed, other.lost) == (recovery.replayed, recovery.lost)
+    assert (other.purpose, other.retry_at) == (LegPurpose.RETURN, math.inf)
+
+
+def test_a_loss_that_no_leg_was_had_for_goes_along_too() -> None:
+    recovery = lost()
+    other = Recovery.restored(recovery.state(), recovery.turn, jitter=0.0)
+    assert (other.had_leg, other.replayed) == (False, ())

@@ -109,3 +109,42 @@ def test_a_leg_asked_for_before_it_begins_is_replaced_at_its_next_pause() -> Non
     asked.ask()
     asked.began(0)
     assert asked.is_due(20, PAUSE)
+
+
+def test_from_a_time_on_a_leg_asked_for_is_replaced_without_a_pause() -> None:
+    asked = rotation()
+    asked.ask(9.0)
+    asked.look(8.9)
+    assert (asked.is_due(20, 0), asked.at_once_at) == (False, 9.0)
+    asked.look(9.0)
+    assert (asked.is_due(20, 0), asked.at_once_at, asked.must_break) == (True, None, False)
+    asked.ask(12.0)
+    assert asked.at_once_at is None
+
+
+def test_a_leg_without_a_clock_is_given_up_from_that_time_on() -> None:
+    asked = Rotation(LIMITS, QWEN3_ASR, context_s=0.0)
+    asked.ask(9.0)
+    asked.look(9.0)
+    assert (asked.must_break, asked.is_due(20, PAUSE)) == (True, False)
+
+
+def test_who_asks_again_asks_for_another_attempt() -> None:
+    asked = rotation()
+    asked.ask()
+    asked.tried(20)
+    assert not asked.is_due(20, PAUSE)
+    asked.ask()
+    assert asked.is_due(20, PAUSE)
+
+
+def test_what_was_asked_of_a_leg_that_is_gone_is_not_asked_of_the_next() -> None:
+    asked = rotation()
+    asked.ask(9.0)
+    asked.withdraw()
+    asked.began(0)
+    assert (asked.is_asked, asked.at_once_at, asked.is_due(20, PAUSE)) == (False, None, False)
+
+
+def test_a_leg_past_its_limit_can_not_go_on() -> None:
+    assert (rotation().is_forced(1_999), rotation().is_forced(2_000)) == (False, True)

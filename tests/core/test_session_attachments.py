@@ -272,7 +272,7 @@ def test_a_new_connection_is_not_told_to_read_on_when_it_was_never_paused() -> N
 
 
 def test_results_that_nobody_fetches_end_the_session_at_the_bound() -> None:
-    driven = detached(SessionLimits(output_max_bytes=200))
+    driven = detached(SessionLimits(output_max_bytes=500))
     assert driven(says(" three")) == []
     assert driven(says(" four" * 40)) == [CloseLeg(1), EndSession(AnError("slow-client"))]
 

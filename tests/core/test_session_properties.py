@@ -1,7 +1,7 @@
 """What holds for the session whatever happens, in any order: tried on scripts that nobody thought of."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from hypothesis import event as note
@@ -12,7 +12,7 @@ from parley.core import effects as ef
 from parley.core import events as ev
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
-from parley.core.limits import SessionLimits
+from parley.core.limits import AtBound, SessionLimits
 from parley.core.session import Session
 from parley.core.usage import Usage
 
@@ -101,6 +101,8 @@ bounds = st.builds(
     output_max_bytes=st.sampled_from([100, 2_000, 262_144]),
     client_errors_max=st.sampled_from([0, 3]),
     forward_empty_deltas=st.booleans(),
+    input_policy=st.sampled_from(AtBound),
+    output_policy=st.sampled_from(AtBound),
 )
 
 Trace = list[tuple[ev.Event | None, list[ef.Effect]]]
@@ -187,10 +189,12 @@ def _comparable(effects: list[list[ef.Effect]]) -> list[list[object]]:
 @settings(max_examples=150)
 @given(bounds, scripts)
 def test_audio_held_for_a_client_that_heeds_pauses_is_bounded(limits: SessionLimits, script: list[Step]) -> None:
+    limits = replace(limits, input_policy=AtBound.BLOCK)
     pieces: list[Audio] = []
     sent = 0
     for event, effects in play(limits, script, heeds_pauses=True):
-        if any(isinstance(effect, ef.EndSession) for effect in effects):
+        # What was never started is let go with the end of the input.
+        if isinstance(event, ev.InputFinished) or any(isinstance(effect, ef.EndSession) for effect in effects):
             break
         if isinstance(event, ev.AudioReceived):
             pieces.append(event.audio)
@@ -204,6 +208,7 @@ def test_audio_held_for_a_client_that_heeds_pauses_is_bounded(limits: SessionLim
 @settings(max_examples=100)
 @given(bounds, scripts)
 def test_results_held_for_a_client_that_does_not_read_are_bounded(limits: SessionLimits, script: list[Step]) -> None:
+    limits = replace(limits, output_policy=AtBound.TERMINATE)
     longest = len(Text.of("long " * 60).literal)
     for _, effects in play(limits, script):
         results = [effect.text.literal for effect in effects if isinstance(effect, ef.SendDelta | ef.SendDone)]

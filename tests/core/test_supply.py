@@ -9,6 +9,7 @@ from parley.core.effects import (
     Effect,
     EndSession,
     EndTurn,
+    LegPurpose,
     OpenLeg,
     SendAudio,
     SendDelta,
@@ -108,7 +109,7 @@ def test_an_open_leg_without_a_turn_waits_for_nothing() -> None:
 def test_a_model_that_has_its_audio_and_never_says_anything_is_given_up() -> None:
     driven = running(PATIENCE, audio("0", 11_200))
     assert driven.session.next_deadline() == 7.0
-    assert driven.fire() == [CloseLeg(1), OpenLeg(2)]
+    assert driven.fire() == [CloseLeg(1), OpenLeg(2, LegPurpose.RECOVERY)]
 
 
 def test_a_model_that_falls_silent_over_a_second_behind_is_given_up() -> None:
@@ -116,7 +117,7 @@ def test_a_model_that_falls_silent_over_a_second_behind_is_given_up() -> None:
     driven.at(2.0, *deltas(1))
     driven.at(3.0, ev.AudioReceived(audio("1", SECOND)))
     assert driven.session.next_deadline() == 14.0
-    assert driven.fire() == [CloseLeg(1), OpenLeg(2)]
+    assert driven.fire() == [CloseLeg(1), OpenLeg(2, LegPurpose.RECOVERY)]
 
 
 def test_more_audio_does_not_give_a_stalled_model_more_time() -> None:
@@ -141,7 +142,7 @@ def test_a_client_that_falls_silent_is_not_taken_for_a_stalled_model(
 def test_a_model_server_that_stops_reading_is_stalled_however_little_it_was_sent() -> None:
     driven = running(PATIENCE, audio("0", 100))
     driven(ev.LegBlocked(1), ev.AudioReceived(audio("1", 100)))
-    assert driven.fire() == [CloseLeg(1), OpenLeg(2)]
+    assert driven.fire() == [CloseLeg(1), OpenLeg(2, LegPurpose.RECOVERY)]
 
 
 def test_audio_for_a_model_that_has_caught_up_gives_it_the_full_time_from_then() -> None:
@@ -161,7 +162,7 @@ def test_a_leg_that_does_not_answer_a_turns_end_is_given_up() -> None:
     driven.at(2.0, ev.TurnEnded())
     driven.at(4.0, *deltas(1))
     assert driven.session.next_deadline() == 17.0
-    assert driven.fire() == [CloseLeg(1), OpenLeg(2)]
+    assert driven.fire() == [CloseLeg(1), OpenLeg(2, LegPurpose.RECOVERY)]
 
 
 def test_a_model_whose_deltas_are_no_clock_is_not_watched_while_it_runs() -> None:
@@ -174,7 +175,7 @@ def test_a_model_server_that_takes_nothing_more_stalls_though_its_deltas_are_no_
     driven = running(SessionLimits(pace_window_s=0, first_delta_timeout_s=15.0), audio("0", 100 * SECOND))
     driven.at(3.0, ev.LegBlocked(1), ev.AudioReceived(audio("1")))
     assert driven.session.next_deadline() == 18.0
-    assert driven.fire() == [CloseLeg(1), OpenLeg(2)]
+    assert driven.fire() == [CloseLeg(1), OpenLeg(2, LegPurpose.RECOVERY)]
 
 
 def test_a_timer_that_fires_early_finds_nothing_due() -> None:
@@ -196,7 +197,7 @@ def test_a_leg_that_fails_between_turns_is_replaced_when_the_next_turn_has_audio
     assert driven(ev.LegFailed(1, CLOSED)) == [CloseLeg(1)]
     assert driven.session.next_deadline() is None
     assert driven(ev.TurnStarted()) == []
-    assert driven.at(100.0, ev.AudioReceived(audio("1"))) == [OpenLeg(2)]
+    assert driven.at(100.0, ev.AudioReceived(audio("1"))) == [OpenLeg(2, LegPurpose.RETURN)]
     assert driven.session.next_deadline() == 105.0
     assert driven(ev.AudioReceived(audio("2"))) == []
     assert driven(ev.LegOpened(2)) == [StartTurn(2), SendAudio(2, audio("1")), SendAudio(2, audio("2"))]
@@ -206,14 +207,14 @@ def test_a_leg_that_fails_while_its_turn_has_no_audio_is_replaced_when_it_has() 
     driven = ready()
     driven(ev.TurnStarted())
     assert driven(fails()) == [CloseLeg(1)]
-    assert driven(ev.AudioReceived(audio("1"))) == [OpenLeg(2)]
+    assert driven(ev.AudioReceived(audio("1"))) == [OpenLeg(2, LegPurpose.RETURN)]
 
 
 def test_a_leg_that_fails_before_its_turn_is_started_is_replaced_when_it_is() -> None:
     driven = ready()
     driven(ev.AudioReceived(audio("1")))
     assert driven(fails()) == [CloseLeg(1)]
-    assert driven(ev.TurnStarted()) == [OpenLeg(2)]
+    assert driven(ev.TurnStarted()) == [OpenLeg(2, LegPurpose.RETURN)]
 
 
 def test_a_leg_that_fails_with_no_turn_waiting_is_no_loss_to_a_client_that_opted_in() -> None:
@@ -222,7 +223,7 @@ def test_a_leg_that_fails_with_no_turn_waiting_is_no_loss_to_a_client_that_opted
     assert driven.session.next_deadline() is None
 
 
-LOST: list[Effect] = [CloseLeg(1), OpenLeg(2)]
+LOST: list[Effect] = [CloseLeg(1), OpenLeg(2, LegPurpose.RECOVERY)]
 
 
 def test_a_done_that_was_not_asked_for_is_a_truncated_turn() -> None:
@@ -275,7 +276,7 @@ def test_results_of_a_first_leg_that_is_not_open_break_the_protocol_and_end_the_
 def test_a_leg_with_results_between_turns_is_replaced(event: ev.Event, detail: str) -> None:
     driven = ready()
     assert driven(event) == [CloseLeg(1)], detail
-    assert driven(ev.TurnStarted(), ev.AudioReceived(audio())) == [OpenLeg(2)]
+    assert driven(ev.TurnStarted(), ev.AudioReceived(audio())) == [OpenLeg(2, LegPurpose.RETURN)]
 
 
 # ---- legs that are not the session's any more

@@ -9,6 +9,7 @@ from parley.core.effects import (
     Effect,
     EndSession,
     EndTurn,
+    LegPurpose,
     MeasureSpeech,
     OpenLeg,
     SendAudio,
@@ -43,7 +44,7 @@ from .builders import (
     turn,
 )
 
-LOST: list[Effect] = [CloseLeg(1), OpenLeg(2)]
+LOST: list[Effect] = [CloseLeg(1), OpenLeg(2, LegPurpose.RECOVERY)]
 
 
 def texts(effects: list[Effect]) -> list[str]:
@@ -276,7 +277,7 @@ def test_attempts_follow_each_other_at_growing_distances() -> None:
     for leg in range(2, 8):
         before = driven.now
         driven(fails(leg))
-        assert driven.fire() == [OpenLeg(leg + 1)]
+        assert driven.fire() == [OpenLeg(leg + 1, LegPurpose.RECOVERY)]
         seen.append(round(driven.now - before, 3))
     assert seen == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0]
 
@@ -298,7 +299,7 @@ def until_given_up(driven: Driven, first: int = 1) -> list[Effect]:
     effects: list[Effect] = []
     for leg in range(first, first + 4):
         effects = driven(says(" one", leg), fails(leg))
-        if OpenLeg(leg + 1) not in effects and leg < first + 3:
+        if OpenLeg(leg + 1, LegPurpose.RECOVERY) not in effects and leg < first + 3:
             driven.fire()
         driven(ev.LegOpened(leg + 1))
     return effects
@@ -311,7 +312,7 @@ def test_a_turn_on_which_four_legs_fail_at_the_same_place_fails_alone() -> None:
     driven = running(first=pcm(2 * SECOND))
     assert until_given_up(driven) == [CloseLeg(4), SendError(FAILED)]
     assert driven(ev.TurnEnded(), *turn(pcm(1_600)), ev.LegOpened(5)) == [
-        OpenLeg(5),
+        OpenLeg(5, LegPurpose.RETURN),
         StartTurn(5),
         SendAudio(5, pcm(1_600)),
         EndTurn(5),
@@ -326,7 +327,7 @@ def test_a_client_that_opted_in_is_told_which_turn_failed() -> None:
 def test_the_next_turn_is_served_at_once_when_it_waits_already() -> None:
     driven = running(first=pcm(2 * SECOND))
     driven(ev.TurnEnded(), *turn(pcm(1_600)))
-    assert until_given_up(driven)[-1] == OpenLeg(5)
+    assert until_given_up(driven)[-1] == OpenLeg(5, LegPurpose.RETURN)
 
 
 def test_the_rest_of_a_failed_turn_is_dropped() -> None:
@@ -338,7 +339,7 @@ def test_the_rest_of_a_failed_turn_is_dropped() -> None:
 def test_a_start_after_a_failure_begins_the_next_turn() -> None:
     driven = running(first=pcm(2 * SECOND))
     until_given_up(driven)
-    assert driven(*turn(pcm(1_600)))[0] == OpenLeg(5)
+    assert driven(*turn(pcm(1_600)))[0] == OpenLeg(5, LegPurpose.RETURN)
 
 
 def test_a_drain_does_not_wait_for_the_rest_of_a_failed_turn() -> None:
@@ -352,7 +353,7 @@ def test_legs_that_get_further_each_time_may_fail_as_often_as_they_like() -> Non
     for leg in range(1, 11):
         effects = driven(*[says(" w", leg)] * leg, fails(leg))
         assert SendError(FAILED) not in effects
-        if OpenLeg(leg + 1) not in effects:
+        if OpenLeg(leg + 1, LegPurpose.RECOVERY) not in effects:
             driven.fire()
         driven(ev.LegOpened(leg + 1))
 
@@ -362,7 +363,7 @@ def test_legs_that_never_answered_do_not_count() -> None:
     for leg in range(1, 11):
         effects = driven(fails(leg))
         assert SendError(FAILED) not in effects
-        if OpenLeg(leg + 1) not in effects:
+        if OpenLeg(leg + 1, LegPurpose.RECOVERY) not in effects:
             driven.fire()
         driven(ev.LegOpened(leg + 1))
 
@@ -434,7 +435,7 @@ def test_a_turn_cleared_while_its_leg_replays_begins_again_on_another() -> None:
     driven = talking()
     driven(fails(), ev.LegOpened(2))
     assert legs(driven(ev.InputCleared())) == [CloseLeg(2)]
-    assert legs(driven(ev.AudioReceived(pcm(1_600)))) == [OpenLeg(3)]
+    assert legs(driven(ev.AudioReceived(pcm(1_600)))) == [OpenLeg(3, LegPurpose.RETURN)]
 
 
 def test_a_leg_lost_on_its_way_to_nobody_is_not_replaced() -> None:

@@ -8,6 +8,7 @@ from parley.core.effects import (
     CloseLeg,
     Effect,
     EndTurn,
+    LegPurpose,
     MeasureSpeech,
     OpenLeg,
     SendAudio,
@@ -33,7 +34,6 @@ from .builders import (
     opted_in,
     pcm,
     places,
-    ready,
     running,
     says,
     transcribed,
@@ -63,7 +63,7 @@ WORDS = [says(f" w{number}") for number in range(10)]
 def due(*, is_opted_in: bool = False, words: int = 10) -> Driven:
     """A leg of ten words, without a pause, whose successor is on its way; it has had 3 s of audio."""
     driven = running(FORCED, pcm(3 * SECOND), is_opted_in=is_opted_in)
-    assert legs(driven(*WORDS[:words])) == [OpenLeg(2)] * (words == 10)
+    assert legs(driven(*WORDS[:words])) == [OpenLeg(2, LegPurpose.SUCCESSOR)] * (words == 10)
     return driven
 
 
@@ -85,25 +85,25 @@ def again(first: int = 0, last: int = 10) -> list[ev.Event]:
 def test_a_leg_that_is_due_is_replaced_at_its_next_pause() -> None:
     driven = running(YOUNG, pcm(3 * SECOND))
     assert legs(driven(*WORDS, *deltas(11))) == []
-    assert legs(driven(*deltas(1))) == [OpenLeg(2)]
+    assert legs(driven(*deltas(1))) == [OpenLeg(2, LegPurpose.SUCCESSOR)]
 
 
 def test_a_leg_that_is_overdue_is_replaced_without_a_pause() -> None:
     driven = due(words=9)
-    assert legs(driven(says(" w9"))) == [OpenLeg(2)]
+    assert legs(driven(says(" w9"))) == [OpenLeg(2, LegPurpose.SUCCESSOR)]
 
 
 def test_a_leg_is_replaced_at_half_the_models_context() -> None:
     driven = Driven(context_s=1.6)
     driven(ev.ModelNamed(""), ev.LegOpened(1), ev.TurnStarted(), ev.AudioReceived(pcm(3 * SECOND)))
-    assert legs(driven(*deltas(12))) == [OpenLeg(2)]
+    assert legs(driven(*deltas(12))) == [OpenLeg(2, LegPurpose.SUCCESSOR)]
 
 
 def test_a_leg_is_replaced_when_that_is_asked_for() -> None:
     driven = running(first=pcm(3 * SECOND))
     assert driven(ev.RotationAsked()) == []
     assert legs(driven(*deltas(11))) == []
-    assert legs(driven(*deltas(1))) == [OpenLeg(2)]
+    assert legs(driven(*deltas(1))) == [OpenLeg(2, LegPurpose.SUCCESSOR)]
 
 
 def test_a_leg_without_a_clock_is_not_replaced() -> None:
@@ -229,7 +229,7 @@ def test_a_successor_that_fails_is_dropped_and_tried_again_later() -> None:
     driven = due()
     assert driven(fails(2)) == [CloseLeg(2)]
     assert legs(driven(*[says(" w")] * 61)) == []
-    assert legs(driven(*[says(" w")] * 2)) == [OpenLeg(3)]
+    assert legs(driven(*[says(" w")] * 2)) == [OpenLeg(3, LegPurpose.SUCCESSOR)]
 
 
 @pytest.mark.parametrize("is_open", [False, True])
@@ -277,7 +277,7 @@ def test_the_next_turn_may_be_rotated_at_once() -> None:
     driven = due()
     driven(ev.TurnEnded(), *done())
     driven(ev.TurnStarted(), ev.AudioReceived(pcm(3 * SECOND)))
-    assert legs(driven(*WORDS)) == [OpenLeg(3)]
+    assert legs(driven(*WORDS)) == [OpenLeg(3, LegPurpose.SUCCESSOR)]
 
 
 def test_a_successor_is_dropped_with_a_cancelled_turn() -> None:
@@ -296,7 +296,11 @@ def test_a_successor_that_cannot_keep_up_with_the_journal_is_dropped() -> None:
         effects += driven(ev.AudioReceived(pcm(FRAME, end)))
         end += FRAME
         effects += driven(says(" w")) if end > 8 * FRAME else []
-        effects += driven(ev.LegOpened(2)) if OpenLeg(2) in effects and StartTurn(2) not in effects else []
+        effects += (
+            driven(ev.LegOpened(2))
+            if OpenLeg(2, LegPurpose.SUCCESSOR) in effects and StartTurn(2) not in effects
+            else []
+        )
     for _ in range(40):
         effects += driven(ev.AudioReceived(pcm(FRAME, end)), says(" w"))
         end += FRAME
@@ -331,19 +335,19 @@ def test_a_successor_at_work_becomes_the_leg_and_goes_on_from_where_it_is(caught
 def test_a_successor_on_its_way_that_fails_as_well_is_followed_by_another() -> None:
     driven = due()
     driven(fails())
-    assert driven(fails(2)) == [CloseLeg(2), OpenLeg(3)]
+    assert driven(fails(2)) == [CloseLeg(2), OpenLeg(3, LegPurpose.RECOVERY)]
 
 
 def test_a_successor_that_does_not_open_in_time_after_the_loss_is_followed_by_another() -> None:
     driven = due()
     driven(fails())
-    assert driven.fire() == [CloseLeg(2), OpenLeg(3)]
+    assert driven.fire() == [CloseLeg(2), OpenLeg(3, LegPurpose.RECOVERY)]
 
 
 def test_a_successor_that_is_due_to_be_dropped_with_its_turn_is_no_leg() -> None:
     driven = overlapping()
     driven(ev.TurnEnded())
-    assert legs(driven(fails())) == [CloseLeg(1), OpenLeg(3)]
+    assert legs(driven(fails())) == [CloseLeg(1), OpenLeg(3, LegPurpose.RECOVERY)]
 
 
 def test_a_leg_that_took_over_is_of_its_own_age() -> None:
@@ -351,7 +355,7 @@ def test_a_leg_that_took_over_is_of_its_own_age() -> None:
     driven(*WORDS, *WORDS, *deltas(12), ev.LegOpened(2))
     assert legs(driven(*deltas(12, 2))) == [CloseLeg(1)]
     assert legs(driven(*deltas(12, 2))) == []
-    assert legs(driven(*deltas(9, 2))) == [OpenLeg(3)]
+    assert legs(driven(*deltas(9, 2))) == [OpenLeg(3, LegPurpose.SUCCESSOR)]
 
 
 def test_both_legs_may_be_blocked_by_themselves() -> None:
@@ -373,20 +377,14 @@ def test_a_leg_is_not_measured_while_its_successor_is_at_work() -> None:
     assert driven(ev.SpeechMeasured(1, 99_999)) == []
 
 
-def test_a_rotation_asked_for_between_turns_waits_for_the_next_one() -> None:
-    driven = ready()
-    driven(ev.RotationAsked(), ev.TurnStarted(), ev.AudioReceived(pcm(3 * SECOND)))
-    assert legs(driven(*deltas(12))) == [OpenLeg(2)]
-
-
 def test_a_client_that_goes_leaves_both_legs_at_work() -> None:
     driven = overlapping(is_opted_in=True)
     assert driven(ev.ClientClosed()) == []
     assert driven(*again()) == [CloseLeg(1)]
 
 
-def test_nothing_is_checked_against_a_client_that_only_opted_in() -> None:
-    assert legs(opted_in()(ev.RotationAsked())) == []
+def test_a_leg_between_turns_is_closed_when_it_is_to_be_replaced() -> None:
+    assert legs(opted_in()(ev.RotationAsked())) == [CloseLeg(1)]
 
 
 def test_a_successor_that_would_begin_past_what_was_said_does_not_take_over() -> None:
@@ -395,7 +393,7 @@ def test_a_successor_that_would_begin_past_what_was_said_does_not_take_over() ->
     driven(ev.RotationAsked())
     for place in range(1, 30):
         driven(ev.AudioReceived(pcm(8_100, place * 8_100)))
-    assert legs(driven(*deltas(12))) == [OpenLeg(2)]
+    assert legs(driven(*deltas(12))) == [OpenLeg(2, LegPurpose.SUCCESSOR)]
     assert CloseLeg(1) not in driven(ev.LegOpened(2), *deltas(3, 2))
 
 

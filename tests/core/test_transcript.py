@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parley.core.content import Text
-from parley.core.transcript import Transcript
+from parley.core.transcript import RECENT_MAX_BYTES, Transcript
 
 OVERHEAD = 200
 
@@ -150,3 +150,27 @@ def test_a_check_fails_when_text_is_out_of_order() -> None:
     transcript.add(50, Text.of(" c"))
     with pytest.raises(AssertionError, match="in order"):
         transcript.check()
+
+
+def test_a_model_that_never_stops_talking_is_kept_within_bounds() -> None:
+    transcript = Transcript(10_000)
+    text = Text.of("x" * 10_000)
+    for position in range(1, 400):
+        transcript.add(position, text)
+        transcript.check()
+        assert transcript.bytes <= 10_000 + RECENT_MAX_BYTES + 10_300
+    assert transcript.recent[-1] == (399, text)
+
+
+def test_another_transcript_goes_on_with_what_was_said() -> None:
+    transcript = Transcript(450)
+    for position, word in ((1, " a"), (2, " b"), (3, " c")):
+        transcript.add(position, Text.of(word))
+        transcript.settle(position)
+    transcript.add(4, Text.of(" d"))
+    other = Transcript(450)
+    other.restore(transcript.state())
+    other.check()
+    assert other.state() == transcript.state()
+    assert (other.bytes, other.settled, other.recent) == (transcript.bytes, transcript.settled, transcript.recent)
+    assert other.final(other.settled, Text.of(" e")) == transcript.final(transcript.settled, Text.of(" e"))

@@ -201,6 +201,60 @@ def test_the_texts_memory_is_that_of_all_turns() -> None:
     assert queue.text_bytes == 2 * (len(WORD.literal) + 200)
 
 
+# ---- audio that is dropped before it is sent
+
+
+def test_the_oldest_pieces_that_were_not_sent_are_skipped() -> None:
+    queue = TurnQueue()
+    turn = queue.add(1_000, started=True)
+    queue.keep(turn, audio("sent", 100))
+    for mark in ("a", "b", "c"):
+        queue.hold(turn, audio(mark, 50))
+    assert queue.skip(turn, 2) == (1_100, 1_200)
+    queue.check()
+    assert (totals(queue), turn.fed, turn.received_samples) == ((50, 161, 164), 100, 150)
+    assert turn.journal.piece(1) == audio("c", 50)
+
+
+def test_what_is_skipped_next_follows_what_was_skipped_before() -> None:
+    queue = TurnQueue()
+    turn = queue.add(0, started=True)
+    for mark in ("a", "b", "c"):
+        queue.hold(turn, audio(mark, 50))
+    assert [queue.skip(turn, 1), queue.skip(turn, 1)] == [(0, 50), (50, 100)]
+
+
+def test_positions_are_told_on_the_cursor_with_what_was_dropped() -> None:
+    turn = TurnQueue().add(1_000, started=True)
+    turn.holes.add(100, 50)
+    assert (turn.cursor(99), turn.cursor(100)) == (1_099, 1_150)
+    assert [turn.interval(0, 100), turn.interval(50, 101), turn.interval(100, 200)] == [
+        (1_000, 1_100),
+        (1_050, 1_151),
+        (1_150, 1_250),
+    ]
+
+
+def test_an_interval_does_not_end_before_it_begins() -> None:
+    turn = TurnQueue().add(0, started=True)
+    turn.holes.add(100, 50)
+    assert turn.interval(100, 100) == (150, 150)
+
+
+def test_the_turns_can_be_gone_through_oldest_first() -> None:
+    queue = TurnQueue()
+    turns = [closed_turn(queue), queue.add(0, started=True)]
+    assert list(queue) == turns
+
+
+def test_a_check_fails_when_turns_overlap_on_the_cursor() -> None:
+    queue = TurnQueue()
+    queue.hold(closed_turn(queue), audio("a", 100))
+    queue.add(99, started=True)
+    with pytest.raises(AssertionError, match="turns follow each other"):
+        queue.check()
+
+
 # ---- failures
 
 
@@ -218,7 +272,7 @@ def test_failures_count_from_the_furthest_that_a_leg_got(positions: list[int], f
 # ---- whatever happens
 
 
-@given(st.lists(st.tuples(st.sampled_from("hkfsdv"), st.integers(1, 1_000), st.binary(max_size=20)), max_size=60))
+@given(st.lists(st.tuples(st.sampled_from("hhkfsdvx"), st.integers(1, 1_000), st.binary(max_size=20)), max_size=60))
 def test_the_totals_are_what_is_held_whatever_goes_in_and_out(moves: list[tuple[str, int, bytes]]) -> None:
     queue = TurnQueue()
     turn = queue.add(0, started=True)
@@ -237,6 +291,8 @@ def test_the_totals_are_what_is_held_whatever_goes_in_and_out(moves: list[tuple[
             queue.drop(turn)
         elif move == "v":
             queue.void(turn)
+        elif move == "x" and not is_fed:
+            queue.skip(turn, 1)
         queue.check()
 
 
@@ -279,3 +335,19 @@ def test_turns_of_which_no_transcript_was_asked_for_are_found() -> None:
     queue.give_up(given_up)
     assert started not in queue.unstarted()
     assert queue.unstarted() == [waiting]
+
+
+def test_another_queue_goes_on_with_the_turns() -> None:
+    queue = TurnQueue()
+    first = queue.add(0, started=True)
+    for mark in "abc":
+        queue.hold(first, audio(mark, 1_000))
+    queue.feed(first, audio("a", 1_000))
+    first.closed = True
+    queue.add(3_000, started=False)
+    other = TurnQueue()
+    other.restore(queue.state(), queue.count)
+    other.check()
+    assert other.state() == queue.state()
+    assert (other.held_samples, other.held_bytes, other.kept_bytes) == (2_000, queue.held_bytes, queue.kept_bytes)
+    assert other.add(4_000, started=False).item == 3

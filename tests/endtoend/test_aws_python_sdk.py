@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.cut_proxy import CutProxy
 from tests.support.aws_sdk import CrtLoop, Sdk, SdkStream, crt_loop
+from tests.support.chaos_proxy import ChaosProxy
 from tests.support.logs import LogWatch
 from tests.support.sagemaker_stage import SCRIPTED, SpeechStage, speech_stage
 from tests.support.sound import PIECE_BYTES, encoded, pcm, pieces
@@ -154,7 +154,7 @@ async def test_twenty_streams_of_a_client_share_one_connection(stage: SpeechStag
     count = 20
     turns = [pcm(1.0, number) for number in range(count)]
     async with (
-        CutProxy(stage.gateway.sagemaker_url) as proxy,
+        ChaosProxy(stage.gateway.sagemaker_url) as proxy,
         Sdk(crt, proxy.url.replace("ws:", "https:"), stage.gateway.authority_file) as sdk,
     ):
         streams = [await sdk.open(SCRIPTED) for _ in turns]

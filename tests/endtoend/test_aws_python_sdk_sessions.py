@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from aws_sdk_sagemaker_runtime_http2.models import ModelStreamError
 
-from tests.client.cut_proxy import CutProxy
 from tests.support.aws_sdk import AwsStream, CrtLoop, Sdk, SdkStream, crt_loop
+from tests.support.chaos_proxy import ChaosProxy
 from tests.support.client import Event
 from tests.support.fake_vllm import MODEL, FakeVllm
 from tests.support.logs import LogWatch
@@ -104,19 +104,19 @@ class Traveller:
 
 
 @pytest.fixture
-async def proxy(stage: SpeechStage) -> AsyncIterator[CutProxy]:
-    async with CutProxy(stage.gateway.sagemaker_url) as proxy:
+async def proxy(stage: SpeechStage) -> AsyncIterator[ChaosProxy]:
+    async with ChaosProxy(stage.gateway.sagemaker_url) as proxy:
         yield proxy
 
 
 @pytest.fixture
-async def sdk(stage: SpeechStage, proxy: CutProxy, crt: CrtLoop) -> AsyncIterator[Sdk]:
+async def sdk(stage: SpeechStage, proxy: ChaosProxy, crt: CrtLoop) -> AsyncIterator[Sdk]:
     async with Sdk(crt, proxy.url.replace("ws:", "https:"), stage.gateway.authority_file) as sdk:
         yield sdk
 
 
 async def test_a_dropped_session_is_resumed_and_says_what_an_undisturbed_one_says(
-    stage: SpeechStage, proxy: CutProxy, sdk: Sdk
+    stage: SpeechStage, proxy: ChaosProxy, sdk: Sdk
 ) -> None:
     audio = pcm(8.0)
     session = await Traveller.begin(await sdk.invoke(), SCRIPTED)
@@ -141,10 +141,10 @@ async def test_a_dropped_session_is_resumed_and_says_what_an_undisturbed_one_say
 
 
 async def test_a_connection_that_is_cut_in_the_middle_of_a_part_loses_nothing(
-    stage: SpeechStage, proxy: CutProxy, sdk: Sdk
+    stage: SpeechStage, proxy: ChaosProxy, sdk: Sdk
 ) -> None:
     audio = pcm(3.0)
-    proxy.up_cuts = [60_011]
+    proxy.up.cuts = [60_011]
     session = await Traveller.begin(await sdk.invoke(), SCRIPTED)
     await session.send("input_audio_buffer.commit")
     speaking = asyncio.create_task(session.say(audio))

@@ -25,7 +25,7 @@ WHO: dict[str, Any] = {"additional_headers": {"Authorization": "Bearer zzgeheimn
 async def test_an_opt_in_is_answered_with_a_token_and_the_window(gateway: RunningGateway) -> None:
     session = await opted_in(gateway)
     assert session.window_s == gateway.settings.session.resume_window_s
-    assert len(session.token) == 43
+    assert len(session.token) == 46
 
 
 async def test_after_the_opt_in_every_event_is_numbered_and_names_its_turn(gateway: RunningGateway) -> None:
@@ -309,7 +309,7 @@ async def test_a_drain_is_told_with_numbers_and_ends_detached_sessions_too(gatew
     away.client.abort()
     gateway.begin_stop()
     ending = await session.until_closed()
-    assert [event["type"] for event in ending.events] == ["error", "session.ended"]
+    assert [event["type"] for event in ending.events] == ["session.going_away", "error", "session.ended"]
     assert (ending.events[-1]["reason"], ending.code) == ("shutting-down", 1012)
     await gateway.until_stopped()
 

@@ -8,10 +8,13 @@ import pytest
 from parley.core import events as ev
 from parley.core.content import Text
 from parley.core.errors import ParleyError
+from parley.ingress.attachment import OnFetched, SessionPort
+from parley.ingress.threshold import Arrival, Threshold
 from parley.ingress.websocket import SocketLimits
 from tests.support.ingress import Listener, StubSession, listening
 from tests.support.raw import CLOSE, PING, PONG, TEXT, RawSocket, frame, text_frame
-from tests.support.waiting import bounded
+from tests.support.seams import FakeAttachment
+from tests.support.waiting import Changes, bounded
 
 pytestmark = pytest.mark.usefixtures("log")
 
@@ -212,3 +215,107 @@ async def test_a_first_message_that_is_wrong_is_the_begun_sessions_to_answer(mes
         socket.send(CLAIM)
         await session.until_count(ev.InputRejected, 2)
         assert listener.host.claims == []
+
+
+# ---- for a session that another server may have left
+
+
+async def looked_for(listener: Listener) -> tuple[RawSocket, OnFetched]:
+    """A connection whose session is looked for."""
+    listener.host.looks_for_sessions = True
+    socket = await waiting(listener)
+    socket.send(CLAIM)
+    on_done = await listener.host.fetch_begun()
+    assert listener.host.claims == []
+    return socket, on_done
+
+
+async def test_a_session_is_taken_up_when_it_was_found() -> None:
+    async with listening() as listener:
+        _, on_done = await looked_for(listener)
+        on_done(None)
+        await resumed(listener)
+        assert listener.host.claims == [("t0ken", 7, "")]
+
+
+async def test_what_follows_meanwhile_is_the_sessions_afterwards() -> None:
+    async with listening() as listener:
+        socket, on_done = await looked_for(listener)
+        socket.send(text_frame("session.ack", seq=3))
+        on_done(None)
+        session = await resumed(listener)
+        await session.until(ev.OutputAcked)
+
+
+async def test_why_it_can_not_be_had_is_told() -> None:
+    async with listening() as listener:
+        socket, on_done = await looked_for(listener)
+        on_done(ParleyError("state-unsupported"))
+        (error,), close = await socket.until_close()
+        assert error.event["parley"]["code"] == "state-unsupported"
+        assert close.close_code == 4426
+
+
+async def test_why_it_is_not_even_looked_for_is_told() -> None:
+    async with listening() as listener:
+        listener.host.refuses_fetch = ParleyError("moved")
+        socket = await waiting(listener)
+        socket.send(CLAIM)
+        _, close = await socket.until_close()
+        assert close.close_code == 1012
+
+
+async def test_one_that_is_not_there_is_refused_as_ever() -> None:
+    async with listening() as listener:
+        listener.host.refuses_resume = ParleyError("unknown-session")
+        socket, on_done = await looked_for(listener)
+        on_done(None)
+        (error,), _ = await socket.until_close()
+        assert error.event["parley"]["code"] == "unknown-session"
+
+
+async def test_who_went_away_meanwhile_takes_nothing_up() -> None:
+    async with listening() as listener:
+        entrant = FakeEntrant(Changes())
+        listener.host.looks_for_sessions = True
+        threshold = Threshold(listener.host, entrant, Arrival(comes_back=True))
+        threshold.claim("t0ken", 7)
+        threshold.receive(ev.ClientClosed())
+        listener.host.fetches[0](None)
+        assert listener.host.claims == []
+        assert entrant.told == ["pause"]
+
+
+async def test_who_can_not_be_written_to_meanwhile_is_not_afterwards() -> None:
+    async with listening() as listener:
+        entrant = FakeEntrant(Changes())
+        listener.host.looks_for_sessions = True
+        threshold = Threshold(listener.host, entrant, Arrival(comes_back=True))
+        threshold.claim("t0ken", 7)
+        threshold.receive(ev.ClientBlocked())
+        listener.host.fetches[0](None)
+        assert entrant.told == ["pause", "resume", "enter"]
+        assert isinstance(listener.host.sessions[0].events[0], ev.ClientBlocked)
+
+
+async def test_who_says_too_much_meanwhile_is_refused() -> None:
+    async with listening() as listener:
+        entrant = FakeEntrant(Changes())
+        listener.host.looks_for_sessions = True
+        threshold = Threshold(listener.host, entrant, Arrival(comes_back=True))
+        threshold.claim("t0ken", 7)
+        for _ in range(70):
+            threshold.receive(ev.TurnEnded())
+        listener.host.fetches[0](None)
+        assert entrant.told == ["pause", "refuse bad-request"]
+        assert listener.host.claims == []
+
+
+class FakeEntrant(FakeAttachment):
+    """A connection without a socket."""
+
+    def enter(self, port: SessionPort) -> None:
+        self._tell("enter")
+
+    def refuse(self, error: ParleyError) -> None:
+        self._tell(f"refuse {error.code}")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.cut_proxy import CutProxy
 from tests.node.driver import Node, NodeError, NodeStream, why_not
 from tests.support.aws_sdk import greeted
+from tests.support.chaos_proxy import ChaosProxy
 from tests.support.fake_vllm import MODEL, FakeVllm
 from tests.support.logs import LogWatch
 from tests.support.sagemaker_stage import (
@@ -298,7 +298,7 @@ async def test_a_turn_in_flight_is_heard_to_its_end_before_the_server_goes(vllm:
 async def test_a_dropped_session_is_resumed(vllm: FakeVllm, tmp_path: Path) -> None:
     async with (
         sagemaker_gateway(vllm.url, tmp_path) as gateway,
-        CutProxy(gateway.sagemaker_url) as proxy,
+        ChaosProxy(gateway.sagemaker_url) as proxy,
         node_in(tmp_path, gateway) as node,
     ):
         await node.client(USER, proxy.url.replace("ws:", "https:"), CREDENTIALS)

@@ -1,10 +1,12 @@
 """A whole gateway from its settings: how it starts, what it does with them, and how it stops."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
 
+from parley.ingress.port import Port
 from parley.server.start import StartError
 from tests.support.client import code_of
 from tests.support.fake_vllm import FakeVllm
@@ -133,3 +135,43 @@ async def until_ping(gateway: RunningGateway, status: int) -> None:
     async with asyncio.timeout(20.0):
         while (await get(gateway, "/ping")).status != status:
             pass
+
+
+# ---- stopping
+
+
+async def test_while_it_settles_it_says_that_it_is_not_ready_and_takes_sessions(start_gateway: GatewayStarter) -> None:
+    gateway = await start_gateway(drain={"settle_s": 600.0})
+    gateway.begin_stop()
+    await until_ping(gateway, 503)
+    client = await gateway.open()
+    await client.send_turn(pcm(1.0))
+    assert await client.result() == transcript(16_000)
+    gateway.hurry.set()
+    assert (await client.until_closed()).error_code == "shutting-down"
+    await gateway.until_stopped()
+
+
+async def test_listeners_that_do_not_close_do_not_hold_it_up(
+    start_gateway: GatewayStarter, monkeypatch: pytest.MonkeyPatch, log: LogWatch
+) -> None:
+    gateway = await start_gateway()
+    close = Port.close
+
+    async def hang(self: Port) -> None:
+        await close(self)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Port, "close", hang)
+    monkeypatch.setattr("parley.server.app._CLOSE_TIMEOUT_S", 0.05)
+    gateway.begin_stop()
+    await gateway.until_stopped()
+    assert any("did not close in time" in message for message in log.messages)
+
+
+async def test_a_folder_that_can_not_be_used_is_an_error_that_says_what_to_do(vllm: FakeVllm, tmp_path: Path) -> None:
+    os.chmod(tmp_path, 0o755)
+    store = {"kind": "directory", "directory": str(tmp_path)}
+    error = await start_error(RunningGateway(gateway_settings(vllm.url, store=store)))
+    assert error.startswith("store-unusable: ")
+    assert "chmod 700" in error

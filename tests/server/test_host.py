@@ -8,19 +8,24 @@ from contextlib import asynccontextmanager
 import pytest
 
 from parley.core import events as ev
-from parley.core.admission import Admission
+from parley.core.admission import AdmissionLimits
 from parley.core.errors import ParleyError
 from parley.core.limits import SessionLimits
 from parley.core.profile import ModelProfile, profile_of
+from parley.core.ticket import Place
 from parley.ingress.attachment import SessionName
+from parley.server.admission_desk import AdmissionDesk, StreamPool
+from parley.server.draining import Draining
 from parley.server.host import Host, Sources
 from parley.server.live_sessions import LiveSessions
-from parley.server.places import Places
 from parley.server.runner import ClientPort, SessionRunner
+from parley.server.tenant_settings import TenantSettings
+from parley.server.tenants import Tenants
 from parley.upstream.health import HealthOptions, UpstreamHealth
 from parley.wire.vllm import encode_audio
+from tests.server.doubles import FakePool
 from tests.support.logs import LogWatch
-from tests.support.seams import FakeAttachment, FakeUpstream
+from tests.support.seams import FakeAttachment
 from tests.support.sound import pcm
 from tests.support.waiting import Changes, bounded
 
@@ -28,44 +33,50 @@ pytestmark = pytest.mark.usefixtures("log")
 
 RETRY_AFTER_S = 3.0
 WINDOW_S = 30.0
+ONE = "1" * 64
+"""The principal of a tenant that has one session."""
 
 
-class WatchedAdmission(Admission):
+class WatchedDesk(AdmissionDesk):
     """Tells when a place is given back."""
 
-    def __init__(self, sessions_max: int, changes: Changes) -> None:
-        super().__init__(sessions_max, RETRY_AFTER_S)
-        self._changes = changes
+    changes: Changes
 
-    def release(self) -> None:
-        super().release()
-        self._changes.notify()
+    def leave(self, place: Place) -> None:
+        super().leave(place)
+        self.changes.notify()
 
 
 class Node:
     """A host between doubles, with a model server that is ready."""
 
-    def __init__(self, tasks: asyncio.TaskGroup, *, sessions_max: int, model: str) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, *, sessions_max: int, queue_max: int, model: str) -> None:
         self.changes = Changes()
-        self.upstream = FakeUpstream(self.changes)
+        self.upstream = FakePool(self.changes)
         self.health = UpstreamHealth(HealthOptions(url="ws://127.0.0.1:1/v1/realtime"))
         self.health.ready = True
         self.health.models = ("first", "second")
-        self.admission = WatchedAdmission(sessions_max, self.changes)
         self.live = LiveSessions(
             random=random.Random(1).randbytes, window_s=WINDOW_S, retry_after_s=RETRY_AFTER_S, tasks=tasks
         )
+        limits = AdmissionLimits(
+            sessions_max=sessions_max, queue_max=queue_max, queue_timeout_s=600.0, retry_after_s=RETRY_AFTER_S
+        )
+        tenants = Tenants([TenantSettings(name="one", principals=(ONE,), max_sessions=1)], others_max=0)
+        self.desk = WatchedDesk(limits, tenants.of, self.live.clock)
+        self.desk.changes = self.changes
+        self.desk.serve(self.upstream)
         self.host = self.make_host(model)
         self.attachments: list[FakeAttachment] = []
         self.profiles_of: list[str] = []
 
-    def make_host(self, model: str, *bounds: Admission) -> Host:
+    def make_host(self, model: str, upstream: StreamPool | None = None) -> Host:
         """A host of this node; all of them share its places and what lives on it."""
         return Host(
             limits=SessionLimits(resume_window_s=WINDOW_S),
             live=self.live,
-            places=Places(self.admission, *bounds),
-            upstream=self.upstream,
+            desk=self.desk,
+            upstream=upstream or self.upstream,
             health=self.health,
             model=model,
             sources=Sources(
@@ -110,24 +121,31 @@ class Node:
         await self.changes.until("the turn is sent", lambda: "end" in self.upstream.leg.told)
         return runner
 
-    async def until_empty(self) -> None:
-        await self.changes.until("every place is given back", lambda: not self.admission.live)
+    async def drain(self, timeout_s: float) -> None:
+        await Draining(self.live, self.live.clock, settle_s=0.0, timeout_s=timeout_s).run()
 
-    def refusal(self) -> ParleyError:
+    def end_all(self) -> None:
+        for runner in self.live.runners:
+            runner.receive(ev.DrainStarted(self.live.clock()))
+
+    async def until_empty(self) -> None:
+        await self.changes.until("every place is given back", lambda: not self.desk.view.live)
+
+    def refusal(self, principal: str = "") -> ParleyError:
         with pytest.raises(ParleyError) as caught:
-            self.host.check()
+            self.host.check(principal)
         with pytest.raises(ParleyError) as again:
-            self.open()
+            self.open(principal=principal)
         assert again.value.code == caught.value.code
         return caught.value
 
 
 @asynccontextmanager
-async def node(*, sessions_max: int = 8, model: str = "") -> AsyncIterator[Node]:
+async def node(*, sessions_max: int = 8, queue_max: int = 0, model: str = "") -> AsyncIterator[Node]:
     async with asyncio.TaskGroup() as tasks:
-        one = Node(tasks, sessions_max=sessions_max, model=model)
+        one = Node(tasks, sessions_max=sessions_max, queue_max=queue_max, model=model)
         yield one
-        one.live.hurry()
+        one.end_all()
 
 
 async def test_a_session_has_an_id_and_a_time_of_its_own() -> None:
@@ -165,7 +183,7 @@ async def test_every_refusal_says_when_to_retry() -> None:
         one.health.ready = False
         away = one.refusal()
         runner.receive(ev.ClientClosed())
-        await one.live.drain(1.0)
+        await one.drain(1.0)
         going = one.refusal()
         assert [error.code for error in (full, away, going)] == ["at-capacity", "upstream-unavailable", "shutting-down"]
         assert {error.retry_after_s for error in (full, away, going)} == {RETRY_AFTER_S}
@@ -196,22 +214,22 @@ async def test_no_model_is_named_while_none_is_known() -> None:
 
 async def test_a_drain_without_sessions_ends_at_once() -> None:
     async with node() as one:
-        await bounded("the drain", one.live.drain(600.0))
+        await bounded("the drain", one.drain(600.0))
 
 
 async def test_a_drain_ends_idle_sessions_at_once_and_tells_them() -> None:
     async with node() as one:
         for _ in range(2):
             one.open().start()
-        await bounded("the drain", one.live.drain(600.0))
+        await bounded("the drain", one.drain(600.0))
         assert [attachment.end_code for attachment in one.attachments] == ["shutting-down"] * 2
-        assert one.admission.live == 0
+        assert one.desk.view.live == 0
 
 
 async def test_a_drain_waits_for_a_turn_in_flight() -> None:
     async with node() as one:
         await one.at_work()
-        draining = asyncio.create_task(one.live.drain(600.0))
+        draining = asyncio.create_task(one.drain(600.0))
         await asyncio.sleep(0)
         assert one.attachments[0].ended == []
         one.upstream.finish_turn()
@@ -223,7 +241,7 @@ async def test_a_drain_waits_for_a_turn_in_flight() -> None:
 async def test_a_drain_ends_a_turn_that_hangs_at_the_deadline() -> None:
     async with node() as one:
         await one.at_work()
-        await bounded("the drain", one.live.drain(0.05))
+        await bounded("the drain", one.drain(0.05))
         assert one.attachments[0].end_code == "shutting-down"
         assert one.upstream.leg.told[-1] == "close"
 
@@ -231,9 +249,9 @@ async def test_a_drain_ends_a_turn_that_hangs_at_the_deadline() -> None:
 async def test_hurry_ends_a_turn_that_hangs_at_once() -> None:
     async with node() as one:
         await one.at_work()
-        draining = asyncio.create_task(one.live.drain(600.0))
+        draining = asyncio.create_task(one.drain(600.0))
         await asyncio.sleep(0)
-        one.live.hurry()
+        one.end_all()
         await bounded("the drain", draining)
         assert one.attachments[0].end_code == "shutting-down"
 
@@ -265,7 +283,7 @@ async def test_a_detached_session_keeps_its_place_and_needs_no_other_to_come_bac
         token = one.detached()
         assert one.refusal().code == "at-capacity"
         assert one.resumed(token).told == ["Resumed"]
-        assert one.admission.live == 1
+        assert one.desk.view.live == 1
 
 
 async def test_a_session_comes_back_while_the_model_server_is_away() -> None:
@@ -278,7 +296,7 @@ async def test_a_session_comes_back_while_the_model_server_is_away() -> None:
 async def test_a_session_that_ended_is_told_from_one_that_never_was() -> None:
     async with node() as one:
         token = one.detached()
-        one.live.hurry()
+        one.end_all()
         for known, code in ((token, "expired"), ("never", "unknown-session")):
             with pytest.raises(ParleyError) as caught:
                 one.resumed(known)
@@ -304,8 +322,8 @@ async def test_a_session_comes_back_for_its_principal_alone() -> None:
 async def test_a_drain_ends_detached_sessions_too() -> None:
     async with node() as one:
         one.detached()
-        await bounded("the drain", one.live.drain(600.0))
-        assert one.admission.live == 0
+        await bounded("the drain", one.drain(600.0))
+        assert one.desk.view.live == 0
 
 
 async def test_a_session_has_the_name_that_was_promised() -> None:
@@ -355,7 +373,7 @@ async def test_a_drain_ends_the_sessions_of_all_hosts() -> None:
         one.open().start()
         attachment = FakeAttachment(one.changes)
         other.open(attachment).start()
-        await bounded("the drain", one.live.drain(600.0))
+        await bounded("the drain", one.drain(600.0))
         assert [one.attachments[0].end_code, attachment.end_code] == ["shutting-down"] * 2
         for host in (one.host, other):
             with pytest.raises(ParleyError) as caught:
@@ -363,20 +381,59 @@ async def test_a_drain_ends_the_sessions_of_all_hosts() -> None:
             assert caught.value.code == "shutting-down"
 
 
-async def test_a_session_takes_a_place_on_the_node_and_one_of_its_host() -> None:
+async def test_a_session_takes_a_place_on_the_node_and_a_stream_of_its_host() -> None:
     async with node(sessions_max=2) as one:
-        own = Admission(1, RETRY_AFTER_S)
+        own = FakePool(one.changes, streams=1)
+        one.desk.serve(own)
         small = one.make_host("second", own)
         port = small.open(FakeAttachment(one.changes))
         with pytest.raises(ParleyError) as full:
             small.open(FakeAttachment(one.changes))
         assert full.value.code == "at-capacity"
-        assert (one.admission.live, own.live) == (1, 1)
         one.open()
         assert one.refusal().code == "at-capacity"
         port.receive(ev.ClientClosed())
-        await one.changes.until("its places are given back", lambda: one.admission.live == 1)
-        assert own.live == 0
+        await one.changes.until("its place is given back", lambda: one.desk.view.live == 1)
+        small.check()
+
+
+async def test_a_session_that_is_queued_begins_at_once_and_gets_its_place_when_one_is_given_back() -> None:
+    async with node(sessions_max=1, queue_max=1) as one:
+        first = one.open()
+        first.start()
+        await one.changes.until("its leg", lambda: len(one.upstream.legs) == 1)
+        one.open().start()
+        assert one.refusal().code == "at-capacity"
+        assert (one.desk.view.live, one.desk.view.queued, len(one.upstream.legs)) == (1, 1, 1)
+        first.receive(ev.ClientClosed())
+        await one.changes.until("the other's leg", lambda: len(one.upstream.legs) == 2)
+        assert (one.desk.view.live, one.desk.view.queued) == (1, 0)
+
+
+async def test_a_queued_session_whose_client_goes_leaves_the_queue() -> None:
+    async with node(sessions_max=1, queue_max=1) as one:
+        one.open().start()
+        waiting = one.open()
+        waiting.start()
+        waiting.receive(ev.ClientClosed())
+        await one.changes.until("it has left", lambda: not one.desk.view.queued)
+        assert one.desk.view.live == 1
+
+
+async def test_a_session_that_was_never_started_gives_back_what_it_was_promised() -> None:
+    async with node() as one:
+        one.upstream.streams = 1
+        one.open().receive(ev.ClientClosed())
+        await one.until_empty()
+        one.host.check()
+
+
+async def test_a_tenants_limit_is_asked_of_its_own_clients_alone() -> None:
+    async with node() as one:
+        one.open(principal=ONE)
+        assert one.refusal(ONE).code == "too-many-sessions"
+        one.open(principal="2" * 64)
+        one.host.check()
 
 
 async def test_relief_is_asked_of_the_sessions_of_one_host_alone(monkeypatch: pytest.MonkeyPatch) -> None:

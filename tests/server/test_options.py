@@ -11,7 +11,8 @@ from parley.server import options
 from parley.server.options import container_options, make_pool, pool_options, read_key
 from parley.server.settings import ServerSettings, Settings, UpstreamSettings
 from parley.server.start import StartError
-from parley.upstream.pool import PoolOptions
+from parley.upstream.member import MemberSpec
+from parley.upstream.pool_maker import PoolOptions
 
 
 def test_no_key_file_is_no_key() -> None:
@@ -43,9 +44,9 @@ def test_a_container_may_send_what_a_client_may() -> None:
 
 
 def test_a_missing_sdk_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(urls: Sequence[str], options: PoolOptions, on_change: object = None) -> None:
+    def missing(specs: Sequence[MemberSpec], options: PoolOptions, on_change: object = None) -> None:
         raise AwsError("sdk-missing", "Install it so.", fault=Fault.CLIENT, retry=Retry.NEVER)
 
     monkeypatch.setattr(options, "vllm_pool", missing)
     with pytest.raises(StartError, match="sdk-missing: Install it so"):
-        make_pool(("sagemaker://voxtral",), PoolOptions())
+        make_pool((MemberSpec(url="sagemaker://voxtral"),), PoolOptions())

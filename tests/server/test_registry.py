@@ -44,10 +44,37 @@ def refusal(registry: ResumeRegistry[str], token: str, principal: str = "") -> s
     return caught.value.code
 
 
-def test_a_token_is_256_random_bits_in_43_characters_that_need_no_quoting(make: Make) -> None:
-    token = make().issue("session", "")
-    assert len(token) == 43
-    assert base64.urlsafe_b64decode(token + "=") == random.Random(1).randbytes(TOKEN_BYTES)
+def test_a_token_is_a_version_and_256_random_bits_in_characters_that_need_no_quoting(make: Make) -> None:
+    version, _, secret = make().issue("session", "").partition(".")
+    assert version == "p1"
+    assert len(secret) == 43
+    assert base64.urlsafe_b64decode(secret + "=") == random.Random(1).randbytes(TOKEN_BYTES)
+
+
+def test_a_session_from_elsewhere_keeps_its_token(make: Make) -> None:
+    registry = make()
+    registry.adopt("session", "p1.token", "me")
+    assert registry.claim("p1.token", "me") == "session"
+
+
+def test_a_session_that_is_elsewhere_is_not_known_any_more(make: Make) -> None:
+    registry = make()
+    token = registry.issue("session", "")
+    assert registry.knows(token)
+    registry.forget("session")
+    registry.forget("session")
+    assert not registry.knows(token)
+    assert refusal(registry, token) == "unknown-session"
+
+
+def test_a_session_that_comes_back_after_its_token_had_ended_here_is_taken_for_live(make: Make, clock: Clock) -> None:
+    registry = make()
+    token = registry.issue("session", "")
+    registry.retire("session")
+    registry.adopt("session", token, "")
+    clock.now += 3_600.0
+    registry.retire("another")
+    assert registry.claim(token, "") == "session"
 
 
 def test_a_token_opens_its_session_as_often_as_it_is_shown(make: Make) -> None:

@@ -61,7 +61,7 @@ class ScriptedSession:
     def handle_client(self, event: ev.Event, generation: int, now: float) -> list[ef.Effect]:
         return self.handle(event, now) if generation == self.generation else []
 
-    def take_audio(self, audio: Audio, generation: int, now: float) -> bool:
+    def take_audio(self, audio: Audio, generation: int, now: float, messages: int = 1) -> bool:
         if self.breaks_on is Audio:
             raise BrokenError(SECRET)
         return False

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from parley.server import settings_view
-from parley.server.launch import engine_command, engine_sessions_max, model_server_child, sessions_max, upstream_urls
+from parley.server.launch import engine_command, engine_sessions_max, model_server_child
 from parley.server.settings import KEYS, SECTIONS, TABLES, EngineSettings, Settings, value_of
 from parley.server.sources import FlagValue, Loaded, SettingsError, load
+from parley.server.upstream_specs import member_specs
 
 
 def load_text(tmp_path: Path, text: str, **environ: str) -> Loaded:
@@ -272,7 +273,7 @@ def test_in_the_sagemaker_preset_a_launched_server_brings_its_own_address() -> N
         environ={}, preset="sagemaker", flags=[FlagValue("launch.command", "vllm serve m --port 8123", "--launch")]
     ).settings
     child = model_server_child(settings, jitter=random.random)
-    assert upstream_urls(settings, child) == ("ws://127.0.0.1:8123/v1/realtime",)
+    assert [spec.url for spec in member_specs(settings, child)] == ["ws://127.0.0.1:8123/v1/realtime"]
 
 
 def test_an_upstream_url_outranks_the_launched_servers_own() -> None:
@@ -280,7 +281,7 @@ def test_an_upstream_url_outranks_the_launched_servers_own() -> None:
     settings = load(environ=environ).settings
     child = model_server_child(settings, jitter=random.random)
     assert child is not None
-    assert upstream_urls(settings, child) == ("ws://127.0.0.1:9/v1/realtime",)
+    assert [spec.url for spec in member_specs(settings, child)] == ["ws://127.0.0.1:9/v1/realtime"]
 
 
 def test_a_named_model_server_is_not_accompanied_by_an_engine() -> None:
@@ -291,7 +292,7 @@ def test_a_named_model_server_is_not_accompanied_by_an_engine() -> None:
 def test_with_no_model_server_named_the_embedded_engine_is_launched() -> None:
     child = model_server_child(Settings(), jitter=random.random)
     assert child is not None
-    assert upstream_urls(Settings(), child) == (f"ws://127.0.0.1:{child.port}/v1/realtime",)
+    assert [spec.url for spec in member_specs(Settings(), child)] == [f"ws://127.0.0.1:{child.port}/v1/realtime"]
 
 
 def test_the_engines_command_carries_its_settings() -> None:
@@ -316,16 +317,19 @@ def test_the_engine_takes_more_streams_on_more_cores() -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "bound"),
+    ("environ", "budget"),
     [
-        ({"PARLEY_UPSTREAM_URL": "ws://gpu:8000/v1/realtime"}, 256),
-        ({"PARLEY_UPSTREAM_URL": "ws://gpu:8000/v1/realtime", "PARLEY_UPSTREAM_MAX_SESSIONS": "64"}, 64),
-        ({"PARLEY_SERVER_MAX_SESSIONS": "5", "PARLEY_UPSTREAM_MAX_SESSIONS": "64"}, 5),
         ({"PARLEY_ENGINE_MAX_SESSIONS": "3"}, 3),
+        ({"PARLEY_ENGINE_MAX_SESSIONS": "3", "PARLEY_UPSTREAM_MAX_SESSIONS": "2"}, 2),
+        ({"PARLEY_ENGINE_MAX_SESSIONS": "3", "PARLEY_UPSTREAM_MAX_SESSIONS": "64"}, 3),
+        ({"PARLEY_LAUNCH_COMMAND": "vllm serve m", "PARLEY_UPSTREAM_MAX_SESSIONS": "64"}, 64),
+        ({"PARLEY_LAUNCH_COMMAND": "vllm serve m"}, 0),
     ],
 )
-def test_a_node_takes_no_more_sessions_than_its_model_server(environ: dict[str, str], bound: int) -> None:
-    assert sessions_max(load(environ=environ).settings) == bound
+def test_a_launched_server_has_the_budget_that_it_is_known_to_take(environ: dict[str, str], budget: int) -> None:
+    settings = load(environ=environ).settings
+    (spec,) = member_specs(settings, model_server_child(settings, jitter=random.random))
+    assert spec.max_sessions == budget
 
 
 def test_every_setting_is_described() -> None:
@@ -334,7 +338,9 @@ def test_every_setting_is_described() -> None:
 
 @pytest.mark.parametrize(("suffix", "unit"), [("_s", "s"), ("_bytes", "bytes")])
 def test_a_name_ends_in_its_unit(suffix: str, unit: str) -> None:
-    assert [key.dotted for key in KEYS.values() if key.name.endswith(suffix) != (key.unit == unit)] == []
+    # A rate has a name of its own kind: so many per second.
+    durations = [key for key in KEYS.values() if not key.name.endswith("_per_s")]
+    assert [key.dotted for key in durations if key.name.endswith(suffix) != (key.unit == unit)] == []
 
 
 def test_the_defaults_are_in_their_own_ranges() -> None:

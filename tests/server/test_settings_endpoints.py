@@ -309,7 +309,7 @@ def test_the_json_listing_holds_them_as_one_list(tmp_path: Path) -> None:
 
 def test_a_listing_without_any_says_so() -> None:
     lines = settings_view.as_text(load(environ={})).splitlines()
-    assert lines[-1].split() == ["endpoints", "[]", "default"]
+    assert ["endpoints", "[]", "default"] in [line.split() for line in lines]
 
 
 def test_a_listing_shows_no_key_of_any_entry(tmp_path: Path) -> None:

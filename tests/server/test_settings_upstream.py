@@ -8,9 +8,10 @@ import pytest
 
 from parley.core.profile import EMBEDDED, QWEN3_ASR, VOXTRAL, ModelProfile
 from parley.server import settings_view
-from parley.server.launch import memory_watch, model_profile, model_server_child, sessions_max, upstream_urls
+from parley.server.launch import memory_watch, model_profile, model_server_child
 from parley.server.settings import Settings, UpstreamSettings
 from parley.server.sources import Loaded, SettingsError, load
+from parley.server.upstream_specs import member_specs
 
 A, B = "ws://a:8000/v1/realtime", "wss://b/v1/realtime"
 
@@ -74,17 +75,12 @@ def test_model_servers_that_cannot_be_meant_so_are_refused_with_the_fix(
 
 def test_a_presets_address_yields_to_several_model_servers() -> None:
     settings = load(environ={}, preset="sagemaker", assignments=[f"upstream.urls={A},{B}"]).settings
-    assert (settings.upstream.url, upstream_urls(settings, None)) == ("", (A, B))
+    assert (settings.upstream.url, [spec.url for spec in member_specs(settings, None)]) == ("", [A, B])
 
 
 def test_several_model_servers_are_not_accompanied_by_an_engine() -> None:
     settings = load(environ={}, assignments=[f"upstream.urls={A},{B}"]).settings
     assert model_server_child(settings, jitter=random.random) is None
-
-
-def test_each_of_several_model_servers_takes_as_many_streams() -> None:
-    settings = load(environ={}, assignments=[f"upstream.urls={A},{B}", "upstream.max_sessions=5"]).settings
-    assert sessions_max(settings) == 10
 
 
 def test_a_listing_shows_no_key_of_any_address() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from parley.server import settings_view
-from parley.server.settings import KEYS, TABLES, EndpointSettings, Settings
+from parley.server.settings import KEYS, TABLES, EndpointSettings, Settings, TenantSettings, UpstreamEntry
 from parley.server.sources import load
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -89,10 +89,19 @@ def test_the_example_file_names_every_setting() -> None:
     assert named == set(KEYS)
 
 
-def test_the_example_files_endpoint_has_every_key_and_the_defaults(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("table", "entry"),
+    [
+        ("endpoints", EndpointSettings(name="voxtral")),
+        ("tenants", TenantSettings(name="call-centre", access_keys=("AKIAEXAMPLE",))),
+        ("upstreams", UpstreamEntry(url="ws://gpu-1:8000/v1/realtime")),
+    ],
+)
+def test_the_example_files_tables_have_every_key_and_the_defaults(tmp_path: Path, table: str, entry: object) -> None:
     text = (DOCS / "parley.example.toml").read_text()
-    path = tmp_path / "endpoints.toml"
-    _, _, entry = text.partition("#     [[endpoints]]\n")
-    path.write_text("\n".join(["[[endpoints]]", *re.findall(r"^#     (.*)$", entry, flags=re.MULTILINE)]))
-    assert load(environ={}, config=path).settings.endpoints == (EndpointSettings(name="voxtral"),)
-    assert re.findall(r"^(\w+) = ", path.read_text(), flags=re.MULTILINE) == list(TABLES["endpoints"])
+    path = tmp_path / "tables.toml"
+    _, _, rest = text.partition(f"#     [[{table}]]\n")
+    lines, _, _ = rest.partition("\n\n")
+    path.write_text("\n".join([f"[[{table}]]", *re.findall(r"^#     (.*)$", lines, flags=re.MULTILINE)]))
+    assert getattr(load(environ={}, config=path).settings, table) == (entry,)
+    assert re.findall(r"^(\w+) = ", path.read_text(), flags=re.MULTILINE) == list(TABLES[table])

@@ -10,10 +10,12 @@ from parley.core.effects import Effect
 from parley.core.events import ClientEvent
 from parley.core.journal import Journal
 from parley.core.ledger import Ledger, Output
+from parley.core.parking import Parking
 from parley.core.rejoin import Rejoin
 from parley.core.session import Session
 from parley.core.supply import Supply
 from parley.core.transcript import Transcript
+from parley.core.turns import Turn
 from parley.simulation.node import ClientConnection, ServerNode
 from parley.wire import serving
 
@@ -93,6 +95,25 @@ def _leaves_its_legs_open(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Supply, "close", lambda _self: None)
 
 
+def _keeps_no_preroll(patch: pytest.MonkeyPatch) -> None:
+    let_go: Any = Parking._let_go
+
+    def all_of_it(self: Parking, turn: Turn, end: int) -> None:
+        let_go(self, turn, end)
+        self._turns.settle(turn, end)
+
+    patch.setattr(Parking, "_let_go", all_of_it)
+
+
+def _hears_no_speech(patch: pytest.MonkeyPatch) -> None:
+    measured = Parking.measured
+    patch.setattr(Parking, "measured", lambda self, leg, _speech_samples: measured(self, leg, 0))
+
+
+def _never_returns(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Parking, "holds", lambda self, turn: self.turn is turn)
+
+
 MUTATIONS = [
     Mutation("the ledger drops an event that was not acknowledged", _trims_too_much, 10),
     Mutation("the ledger keeps what was acknowledged", _never_trims, 60),
@@ -103,4 +124,7 @@ MUTATIONS = [
     Mutation("a replay is not compared with what was said", _passes_on_what_was_said, 10),
     Mutation("a token opens another session", _takes_any_token, 10),
     Mutation("an ended session leaves its legs open", _leaves_its_legs_open, 5),
+    Mutation("a parked session keeps nothing of the silence before a word", _keeps_no_preroll, 20),
+    Mutation("a parked session hears no speech", _hears_no_speech, 10),
+    Mutation("a parked session never returns", _never_returns, 10),
 ]

@@ -10,6 +10,7 @@ import base64
 import json
 from collections import Counter
 from http import HTTPStatus
+from ssl import SSLContext
 from types import TracebackType
 from typing import Self, cast
 
@@ -79,9 +80,9 @@ class FakeVllm:
         """Wait until no realtime connection is open."""
         await self.changes.until("every leg is closed", lambda: not self.live)
 
-    async def start(self, port: int = 0) -> None:
+    async def start(self, port: int = 0, ssl: SSLContext | None = None) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: FakeConnection(self), "127.0.0.1", port)
+        self._server = await loop.create_server(lambda: FakeConnection(self), "127.0.0.1", port, ssl=ssl)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:

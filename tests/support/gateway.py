@@ -114,8 +114,16 @@ class RunningGateway:
             gateway = Gateway(self.settings, tasks, self._announce)
             self.port = await gateway.start()
             self._listening.set()
-            await self._stopping.wait()
-            await gateway.stop(self.hurry)
+            signalling = tasks.create_task(self._signal(gateway))
+            is_over = False
+            while not is_over:
+                await gateway.draining.asked.wait()
+                is_over = await gateway.stop(self.hurry)
+            signalling.cancel()
+
+    async def _signal(self, gateway: Gateway) -> None:
+        await self._stopping.wait()
+        gateway.draining.ask(is_final=True)
 
     def _announce(self, _host: str, _port: int) -> None:
         self.ready_count += 1

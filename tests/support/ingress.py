@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from parley.core import events as ev
 from parley.core.content import Audio
 from parley.core.errors import ParleyError
-from parley.ingress.attachment import Attachment, SessionName
+from parley.ingress.attachment import Attachment, OnFetched, SessionName
 from parley.ingress.http import http_application
 from parley.ingress.port import Port, PortLimits
 from parley.ingress.upgrades import Upgrades
@@ -71,12 +71,23 @@ class StubHost:
         self.refuses_resume: ParleyError | None = None
         self.principals: list[str] = []
         self.claims: list[tuple[str, int, str]] = []
+        self.refuses_fetch: ParleyError | None = None
+        self.looks_for_sessions = False
+        self.fetches: list[OnFetched] = []
         self._named = 0
         self._changes = Changes()
 
-    def check(self) -> None:
+    def check(self, principal: str | None = None) -> None:
         if self.refuses_check is not None:
             raise self.refuses_check
+
+    def check_ready(self) -> None:
+        self.check()
+
+    async def fetch_begun(self) -> OnFetched:
+        """What is to be called when the session was looked for."""
+        await self._changes.until("a session is looked for", lambda: bool(self.fetches))
+        return self.fetches[0]
 
     def new_name(self) -> SessionName:
         self._named += 1
@@ -98,6 +109,14 @@ class StubHost:
 
     def next_arrival(self) -> int:
         return 1
+
+    def fetch(self, token: str, principal: str, on_done: OnFetched) -> bool:
+        if self.refuses_fetch is not None:
+            raise self.refuses_fetch
+        if self.looks_for_sessions:
+            self.fetches.append(on_done)
+            self._changes.notify()
+        return self.looks_for_sessions
 
     def resume(
         self, attachment: Attachment, token: str, seq: int, principal: str, *, arrival: int | None = None

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from parley.observe.log import QUIET_LOGGERS
+from tests.support.waiting import Changes
 
 _LIBRARIES = (*QUIET_LOGGERS, "websockets")
 
@@ -73,3 +74,30 @@ class LogWatch(logging.Handler):
         root.removeHandler(self)
         for name, level in self._levels.items():
             logging.getLogger(name).setLevel(level)
+
+
+class LogChanges(logging.Handler):
+    """Waits for what a logger says."""
+
+    def __init__(self, logger: str) -> None:
+        super().__init__()
+        self._logger = logging.getLogger(logger)
+        self._said: list[str] = []
+        self._changes = Changes()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._said.append(record.getMessage())
+        self._changes.notify()
+
+    async def until(self, text: str) -> None:
+        """Wait until a message that holds this text was written."""
+        await self._changes.until(f"the log says {text}", lambda: any(text in said for said in self._said))
+
+    def __enter__(self) -> Self:
+        self._logger.addHandler(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._logger.removeHandler(self)

@@ -9,7 +9,8 @@ from tests.support.gateway import RunningGateway
 
 REALTIME = "/v1/realtime"
 SAGEMAKER = "/invocations-bidirectional-stream"
-UNNUMBERED = {"session.created", "session.updated", "session.resumed", "session.ack"}
+STATES = {"session.queued", "session.lagging", "session.expiring", "session.going_away"}
+UNNUMBERED = {"session.created", "session.updated", "session.resumed", "session.ack", *STATES}
 
 
 @dataclass

@@ -1,17 +1,15 @@
 """Several model servers as one: where legs go, what is counted, and how soon a server that is back is used."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
 from parley.core import events as ev
-from parley.core.content import Audio, Text
+from parley.core.content import Text
 from parley.core.errors import ParleyError
-from parley.upstream.health import HealthOptions, UpstreamHealth
-from parley.upstream.leg import LegConnection, LegSink
-from parley.upstream.pool import PoolMember, PoolOptions, UpstreamPool, vllm_pool
+from parley.upstream.pool_maker import PoolOptions, vllm_pool
 from parley.wire.vllm import encode_audio
 from tests.support.fake_vllm import FakeVllm
 from tests.support.legs import Sink
@@ -19,121 +17,9 @@ from tests.support.logs import LogWatch
 from tests.support.sound import pcm
 from tests.support.voxtral import transcript
 from tests.support.waiting import Changes, bounded
+from tests.upstream.fleet import CONNECT_TIMEOUT_S, UNAVAILABLE, Fleet
 
 pytestmark = pytest.mark.usefixtures("log")
-
-CONNECT_TIMEOUT_S = 10.0
-UNAVAILABLE = ParleyError("upstream-unavailable", "Connection refused.")
-
-
-class Clock:
-    """Time that passes when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def pass_s(self, seconds: float) -> None:
-        self.now += seconds
-
-
-class Leg:
-    """A leg of a `Server`."""
-
-    def __init__(self, server: "Server", leg_id: int, sink: LegSink) -> None:
-        self.server = server
-        self.id = leg_id
-        self.sink = sink
-        self.told: list[str] = []
-
-    def start_turn(self) -> None:
-        self.told.append("start")
-
-    def send_audio(self, audio: Audio) -> None:
-        self.told.append("audio")
-
-    def end_turn(self) -> None:
-        self.told.append("end")
-
-    def close(self) -> None:
-        self.told.append("close")
-
-    def fail(self) -> None:
-        self.sink.receive(ev.LegFailed(self.id, ParleyError("upstream-closed")))
-
-
-class Server:
-    """A model server that opens legs, refuses them, or leaves them waiting."""
-
-    def __init__(self) -> None:
-        self.model = ""
-        self.legs: list[Leg] = []
-        self.named: list[str] = []
-        self.tries = 0
-        self.refuses_with: ParleyError | None = None
-        self.hangs = False
-        self.on_try: Callable[[], None] = lambda: None
-        self.changes = Changes()
-
-    async def open_leg(self, leg_id: int, sink: LegSink) -> Leg:
-        self.tries += 1
-        self.changes.notify()
-        self.on_try()
-        if self.hangs:
-            await asyncio.Event().wait()
-        if self.refuses_with is not None:
-            raise self.refuses_with
-        self.named.append(self.model)
-        self.legs.append(Leg(self, leg_id, sink))
-        return self.legs[-1]
-
-
-class Fleet:
-    """A pool over such servers, all of them ready, without probes."""
-
-    def __init__(self, count: int, *, connect_timeout_s: float = CONNECT_TIMEOUT_S, model: str = "") -> None:
-        self.clock = Clock()
-        self.servers = [Server() for _ in range(count)]
-        self.healths = [
-            UpstreamHealth(HealthOptions(url=f"ws://127.0.0.1:{port}/v1/realtime")) for port in range(1, count + 1)
-        ]
-        self.changes = 0
-        self.pool = UpstreamPool(
-            [PoolMember(server, health) for server, health in zip(self.servers, self.healths, strict=True)],
-            connect_timeout_s=connect_timeout_s,
-            model=model,
-            on_change=self._changed,
-            clock=self.clock,
-        )
-        for health in self.healths:
-            health.models = ("m",)
-            health.seen()
-        self.changes = 0
-
-    def _changed(self) -> None:
-        self.changes += 1
-
-    @property
-    def legs(self) -> list[int]:
-        """How many the pool counts on each server."""
-        return [member.legs for member in self.pool.members]
-
-    @property
-    def ready(self) -> list[bool]:
-        return [health.ready for health in self.healths]
-
-    async def open(self, sink: LegSink | None = None, leg_id: int = 1) -> tuple[int, LegConnection]:
-        """A leg, and the number of the server that it is on."""
-        before = [len(server.legs) for server in self.servers]
-        connection = await self.pool.open_leg(leg_id, sink or Sink())
-        (where,) = [at for at, server in enumerate(self.servers) if len(server.legs) > before[at]]
-        return where, connection
-
-    async def places(self, count: int) -> list[int]:
-        return [(await self.open())[0] for _ in range(count)]
-
 
 # ---- where a leg goes
 
@@ -181,6 +67,9 @@ async def test_a_server_that_hangs_does_not_use_up_the_time_of_the_next() -> Non
     fleet.servers[0].hangs = True
     place, _ = await bounded("a leg opens", fleet.open())
     assert (place, fleet.legs, fleet.ready) == (1, [0, 1], [False, True])
+    refusal = fleet.pool.members[0].refusal
+    assert refusal is not None
+    assert refusal.detail == "It did not answer within 0.01 s."
 
 
 async def test_time_that_is_over_is_not_spent_on_further_servers() -> None:
@@ -230,27 +119,13 @@ async def test_a_server_whose_leg_failed_is_avoided_for_a_moment_and_then_tried(
     assert await fleet.places(1) == [0]
 
 
-async def test_failures_that_follow_each_other_are_avoided_for_longer_within_a_bound() -> None:
-    fleet = Fleet(2)
-    pauses = []
-    for _ in range(8):
-        member = fleet.pool.members[0]
-        member.failed(fleet.clock.now)
-        pauses.append(member.avoided_until - fleet.clock.now)
-        fleet.clock.now = member.avoided_until
-    assert pauses == pytest.approx([0.5, 1, 2, 4, 8, 10, 10, 10])
-    fleet.clock.now += 100.0
-    member.failed(fleet.clock.now)
-    assert member.avoided_until - fleet.clock.now == pytest.approx(0.5)
-
-
 async def test_legs_that_fail_together_count_as_one_failure() -> None:
     fleet = Fleet(1)
     for _ in range(50):
         await fleet.open()
     for leg in fleet.servers[0].legs:
         leg.fail()
-    assert (fleet.pool.members[0].failures, fleet.legs) == (1, [0])
+    assert (fleet.pool.members[0].breaker.failures, fleet.legs) == (1, [0])
 
 
 async def test_a_server_that_is_avoided_is_taken_where_it_is_the_only_one() -> None:

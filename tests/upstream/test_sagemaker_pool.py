@@ -13,7 +13,8 @@ from parley.client import Event, RealtimeSession, Recovered, Recovering, TextDel
 from parley.core import events as ev
 from parley.core.errors import ParleyError
 from parley.upstream.health import PassiveHealth
-from parley.upstream.pool import PoolOptions, UpstreamPool, vllm_pool
+from parley.upstream.pool import UpstreamPool
+from parley.upstream.pool_maker import PoolOptions, vllm_pool
 from tests.support.crt import aws_environment as aws_environment
 from tests.support.crt import crt as crt
 from tests.support.fake_vllm import MODEL, FakeVllm
@@ -132,7 +133,7 @@ async def test_a_leg_that_was_only_old_is_not_held_against_its_endpoint(sagemake
         leg = await bounded("the leg", pool.open_leg(1, sink))
         await sink.until(ev.LegFailed)
         leg.close()
-        assert (pool.members[0].legs, pool.members[0].failures) == (0, 0)
+        assert (pool.members[0].legs, pool.members[0].breaker.failures) == (0, 0)
         assert pool.ready
 
 

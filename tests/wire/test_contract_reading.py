@@ -18,8 +18,13 @@ from parley.wire.contract import (
     Delta,
     Done,
     Ended,
+    Expiring,
     Failed,
+    Gap,
+    GoingAway,
     InputAck,
+    Lagging,
+    Queued,
     Recovered,
     Recovering,
     Resumed,
@@ -66,6 +71,18 @@ ROUND_TRIPS: list[tuple[bytes, contract.ContractEvent]] = [
         serving.encode_notice(no.TurnFailed(2, GAP), 3, "s"),
         TurnFailed(2, "gap", GAP.message, "client", "new-session", 3),
     ),
+    (
+        serving.encode_notice(no.Gap((0, SECOND), no.DropReason.INPUT_OVERRUN), 3, "s"),
+        Gap(0, 1000, "input-overrun", 3),
+    ),
+    (serving.encode_notice(no.Queued(3, 1.5), 0, "s"), Queued(3, 1500)),
+    (serving.encode_notice(no.Queued(0, None), 0, "s"), Queued(0)),
+    (serving.encode_notice(no.Lagging(1.5), 0, "s"), Lagging(1500)),
+    (serving.encode_notice(no.Expiring("lag-limit", 1.5), 0, "s"), Expiring("lag-limit", 1500)),
+    (
+        serving.encode_notice(no.GoingAway("shutting-down", 1.5, moves=True), 0, "s"),
+        GoingAway("shutting-down", 1500, True),
+    ),
     (serving.encode_notice(no.TurnCancelled(2), 3, "s"), Cancelled(2, 3)),
     (serving.encode_notice(no.InputCleared(2), 3, "s"), Cleared(2, 3)),
     (serving.encode_failure(GAP), Failed(GAP.message, "invalid_event", "gap", "client", "new-session", None)),
@@ -109,7 +126,7 @@ def test_vllms_own_events_lack_what_they_do_not_have(message: bytes, event: cont
 @pytest.mark.parametrize(
     ("message", "event"),
     [
-        (b'{"type":"session.expiring","in_ms":5,"seq":8}', Unknown("session.expiring", 8)),
+        (b'{"type":"session.dreaming","in_ms":5,"seq":8}', Unknown("session.dreaming", 8)),
         (b'{"type":"rate_limits.updated"}', Unknown("rate_limits.updated")),
     ],
 )

@@ -14,6 +14,18 @@ from parley.wire import contract_requests as requests
         (requests.END_SESSION, {"type": requests.SESSION_END}),
         (requests.CLEAR_INPUT, {"type": requests.CLEAR}),
         (requests.encode_opt_in(""), {"type": "session.update", "model": "", "parley": {"resume": True}}),
+        (
+            requests.encode_opt_in("m", input_policy="terminate"),
+            {"type": "session.update", "model": "m", "parley": {"resume": True, "input_policy": "terminate"}},
+        ),
+        (
+            requests.encode_opt_in("m", input_policy="block", output_policy="drop-oldest"),
+            {
+                "type": "session.update",
+                "model": "m",
+                "parley": {"resume": True, "input_policy": "block", "output_policy": "drop-oldest"},
+            },
+        ),
         (requests.encode_resume('a"b', 7), {"type": requests.SESSION_RESUME, "token": 'a"b', "seq": 7}),
         (requests.encode_ack(2**53), {"type": requests.SESSION_ACK, "seq": 2**53}),
         (requests.encode_cancel(), {"type": requests.CANCEL}),

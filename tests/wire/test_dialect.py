@@ -5,6 +5,7 @@ import pytest
 from parley.core import events as ev
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
+from parley.core.limits import AtBound
 from parley.core.notices import Recovering
 from parley.core.usage import Usage
 from parley.wire import vllm
@@ -26,6 +27,14 @@ SECOND = 16_000
         (b'{"audio": "AAE=", "type": "input_audio_buffer.append"}', Audio(b"AAE=", 1)),
         (b'{"type":"session.update","model":"m","parley":{"resume":true}}', [ev.ModelNamed("m"), ev.ResumeEnabled()]),
         (b'{"type":"session.update","model":"m","parley":{"resume":false}}', [ev.ModelNamed("m")]),
+        (
+            b'{"type":"session.update","model":"m","parley":{"resume":true,"input_policy":"terminate"}}',
+            [ev.ModelNamed("m"), ev.ResumeEnabled(), ev.PoliciesChosen(AtBound.TERMINATE)],
+        ),
+        (
+            b'{"type":"session.update","model":"m","parley":{"output_policy":"block"}}',
+            [ev.ModelNamed("m"), ev.PoliciesChosen(None, AtBound.BLOCK)],
+        ),
         (b'{"type":"session.ack","seq":7}', [ev.OutputAcked(7)]),
         (b'{"type":"session.end"}', [ev.SessionClosed()]),
         (b'{"type":"input_audio_buffer.clear"}', [ev.InputCleared()]),
@@ -63,13 +72,13 @@ def test_audio_longer_than_half_a_second_is_cut_so_that_it_can_be_paced(samples:
 
 def test_audio_that_is_cut_counts_as_the_one_message_that_it_was() -> None:
     long = vllm.encode_audio(bytes(4 * SECOND))
-    assert [event.counts for event in cut(vllm.encode_append(long))] == [False, False, False, True]
+    assert [event.messages for event in cut(vllm.encode_append(long))] == [0, 0, 0, 1]
 
 
 def test_long_audio_is_cut_in_any_spelling_of_its_message() -> None:
     payload = vllm.encode_audio(bytes(4 * SECOND)).payload
     message = b'{"audio":"%b","type":"input_audio_buffer.append"}' % payload
-    assert [event.counts for event in cut(message)] == [False, False, False, True]
+    assert [event.messages for event in cut(message)] == [0, 0, 0, 1]
 
 
 def test_audio_of_half_a_second_stays_whole() -> None:

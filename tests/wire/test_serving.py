@@ -8,6 +8,7 @@ import pytest
 from parley.core import notices as no
 from parley.core.content import Audio, Text
 from parley.core.errors import ERRORS, ParleyError
+from parley.core.limits import AtBound
 from parley.core.usage import Usage
 from parley.wire import contract, contract_requests, serving, vllm
 from parley.wire.contract_reading import parse_contract
@@ -25,6 +26,10 @@ REQUESTS: list[tuple[bytes, object]] = [
     (b'{"type":"session.update","model":"m","parley":{}}', Update("m", resume=False)),
     (b'{"parley":{"resume":true,"x":1},"type":"session.update","model":"m"}', Update("m", resume=True)),
     (b'{"type":"session.update","model":"%b"}' % (b"m" * 256), Update("m" * 256, resume=False)),
+    (
+        b'{"type":"session.update","model":"m","parley":{"input_policy":"drop-oldest","output_policy":"block"}}',
+        Update("m", resume=False, input_policy=AtBound.DROP_OLDEST, output_policy=AtBound.BLOCK),
+    ),
     (b'{"type":"session.resume","token":"abc","seq":0}', Resume("abc", 0)),
     (b'{"type":"session.resume","token":"%b","seq":1}' % (b"t" * 256), Resume("t" * 256, 1)),
     (b'{ "seq": 9007199254740992, "token": "", "type": "session.resume" }', Resume("", 2**53)),
@@ -48,6 +53,10 @@ def test_a_clients_message_means_its_value_in_every_spelling(message: bytes, val
     ("message", "value"),
     [
         (contract_requests.encode_opt_in("m"), Update("m", resume=True)),
+        (
+            contract_requests.encode_opt_in("m", input_policy="terminate", output_policy="block"),
+            Update("m", resume=True, input_policy=AtBound.TERMINATE, output_policy=AtBound.BLOCK),
+        ),
         (contract_requests.encode_resume("abc", 5), Resume("abc", 5)),
         (contract_requests.encode_ack(5), Ack(5)),
         (contract_requests.END_SESSION, End()),
@@ -74,6 +83,16 @@ REFUSALS: list[tuple[bytes, str, str]] = [
     ),
     (b'{"type":"session.update","model":"m","parley":1}', "invalid-event", "at `$.parley`"),
     (b'{"type":"session.update","model":"m","parley":{"resume":1}}', "invalid-event", "at `$.parley.resume`"),
+    (
+        b'{"type":"session.update","model":"m","parley":{"input_policy":"secret"}}',
+        "invalid-event",
+        "In session.update: `parley.input_policy` is one of block, drop-oldest, terminate.",
+    ),
+    (
+        b'{"type":"session.update","model":"m","parley":{"output_policy":""}}',
+        "invalid-event",
+        "In session.update: `parley.output_policy` is one of block, drop-oldest, terminate.",
+    ),
     (b'{"type":"session.resume","token":"%b","seq":1}' % (b"t" * 257), "invalid-event", "at `$.token`"),
     (b'{"type":"session.resume","token":1,"seq":1}', "invalid-event", "at `$.token`"),
     (b'{"type":"session.resume","token":"t"}', "invalid-event", "missing required field `seq`"),
@@ -202,6 +221,24 @@ EVENTS: list[tuple[bytes, dict[str, Any]]] = [
             },
             "seq": 6,
         },
+    ),
+    (
+        serving.encode_notice(no.Gap((SECOND, 2 * SECOND), no.DropReason.SLOW_CLIENT), 6, "s"),
+        {"type": "session.gap", "from_ms": 1000, "to_ms": 2000, "reason": "slow-client", "seq": 6},
+    ),
+    (
+        serving.encode_notice(no.Queued(3, 1.2345), 0, "s"),
+        {"type": "session.queued", "position": 3, "eta_ms": 1234},
+    ),
+    (serving.encode_notice(no.Queued(0, None), 0, "s"), {"type": "session.queued", "position": 0}),
+    (serving.encode_notice(no.Lagging(4.5), 0, "s"), {"type": "session.lagging", "lag_ms": 4500}),
+    (
+        serving.encode_notice(no.Expiring("idle-timeout", 30.0), 0, "s"),
+        {"type": "session.expiring", "reason": "idle-timeout", "in_ms": 30000},
+    ),
+    (
+        serving.encode_notice(no.GoingAway("shutting-down", 60.0, moves=True), 0, "s"),
+        {"type": "session.going_away", "reason": "shutting-down", "deadline_ms": 60000, "moves": True},
     ),
     (
         serving.encode_notice(no.TurnCancelled(2), 6, "s"),

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parley.cli.interruption import line_of
-from parley.client.events import ConnectionLost, Interruption, Recovering
+from parley.client.events import Interruption, Lagging, Queued, Recovered, SessionResumed
 
 REFRESH_INTERVAL_S = 0.08
 """The least time between two drawings: a step of the model."""
@@ -124,9 +124,9 @@ class LiveDisplay:
         self._draw()
 
     def interrupted(self, event: Interruption) -> None:
-        """A connection or a model server was lost, or found again."""
-        is_open = isinstance(event, ConnectionLost | Recovering)
-        self._status = Text(f"  {line_of(event)}", style="yellow" if is_open else "green")
+        """A connection or a model server was lost, found again or waited for, or is about to go."""
+        is_over = isinstance(event, SessionResumed | Recovered) or event in (Queued(0), Lagging(0))
+        self._status = Text(f"  {line_of(event)}", style="green" if is_over else "yellow")
         # Whatever was drawn just now: while the connection is away nothing else draws.
         self._drawn_s = self._clock()
         self._live.refresh()

@@ -1,6 +1,18 @@
 """What is said of a connection or model server that was lost, in one line."""
 
-from parley.client.events import ConnectionLost, Interruption, Intervals, Recovered, Recovering, SessionResumed
+from parley.client.events import (
+    ConnectionLost,
+    Expiring,
+    Gap,
+    GoingAway,
+    Interruption,
+    Intervals,
+    Lagging,
+    Queued,
+    Recovered,
+    Recovering,
+    SessionResumed,
+)
 
 
 def line_of(event: Interruption) -> str:
@@ -15,6 +27,28 @@ def line_of(event: Interruption) -> str:
             return f"{verb} after {downtime_s:.1f} s, {_loss(replayed_ms, lost_ms)}"
         case Recovered(_, replayed_ms, lost_ms):
             return f"recovered, {_loss(replayed_ms, lost_ms)}"
+        case _:
+            return _state(event)
+
+
+def _state(event: Gap | Queued | Lagging | Expiring | GoingAway) -> str:
+    match event:
+        case Queued(0):
+            return "model server found"
+        case Queued(position, eta_s):
+            eta = "" if eta_s is None else f", about {eta_s:.0f} s"
+            return f"waiting for a model server: position {position}{eta} ..."
+        case Lagging(lag_s):
+            return f"the model is {lag_s:.0f} s behind ..." if lag_s else "the model has caught up"
+        case Expiring(reason, in_s):
+            return f"the server ends the session in {in_s:.0f} s ({reason})"
+        case GoingAway(_, deadline_s, moves):
+            then = "the session goes on at another" if moves else "what is not done by then is lost"
+            return f"the server goes away in {deadline_s:.0f} s; {then}"
+        case Gap(interval_ms, "slow-client"):
+            return f"text of {places((interval_ms,))} comes with the end of the turn"
+        case Gap(interval_ms):
+            return f"audio dropped at {places((interval_ms,))}: the model did not keep up"
 
 
 def places(intervals_ms: Intervals) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from parley.cli.admin_options import DEFAULT_ADMIN_URL
 from parley.cli.failure import NotStarted
 from parley.cli.loop import run_loop
 from parley.cli.settings_options import load_settings, settings_options
@@ -52,8 +53,16 @@ Parley is ready on http://{address}
   transcribe a recording   parley transcribe FILE.wav{option}
   the same with curl       curl -H 'Content-Type: audio/wav' --data-binary @FILE.wav http://{address}/invocations
   for your own client      ws://{address}/v1/realtime
-{_sagemaker_lines(ready)}  stop                     Ctrl-C
+{_admin_lines(ready)}{_sagemaker_lines(ready)}  stop                     Ctrl-C
 """
+
+
+def _admin_lines(ready: Ready) -> str:
+    """What the operator can do."""
+    if not ready.admin_url:
+        return ""
+    option = "" if ready.admin_url == DEFAULT_ADMIN_URL else f" --admin {ready.admin_url}"
+    return f"  see what is live         parley sessions{option}\n"
 
 
 def _sagemaker_lines(ready: Ready) -> str:

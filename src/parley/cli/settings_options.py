@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import click
 
+from parley.cli.admin_options import DEFAULT_ADMIN_PORT
 from parley.cli.failure import Misuse
 from parley.server.settings import PRESETS, EngineKind, LogFormat, LogLevel
 from parley.server.sources import FlagValue, Loaded, SettingsError, load
@@ -40,6 +41,14 @@ def settings_options[F: Callable[..., Any]](function: F) -> F:
     function = click.option(
         "--http2", "with_http2", is_flag=True, help="Be a SageMaker endpoint too: HTTP/2 streams, on port 8443."
     )(function)
+    function = click.option(
+        "--admin",
+        "admin_port",
+        is_flag=False,
+        flag_value=str(DEFAULT_ADMIN_PORT),
+        metavar="[PORT]",
+        help=f"Open the admin API, on port {DEFAULT_ADMIN_PORT} of loopback.",
+    )(function)
     function = click.option("--preset", type=click.Choice(list(PRESETS)), help="Defaults for a place to run in.")(
         function
     )
@@ -49,7 +58,12 @@ def settings_options[F: Callable[..., Any]](function: F) -> F:
 
 
 def load_settings(
-    config: Path | None, preset: str | None, assignments: tuple[str, ...], with_http2: bool, **flags: str | None
+    config: Path | None,
+    preset: str | None,
+    assignments: tuple[str, ...],
+    with_http2: bool,
+    admin_port: str | None,
+    **flags: str | None,
 ) -> Loaded:
     """The settings of this process: options, environment, file, preset. Raises Misuse with every problem."""
     given = [
@@ -59,6 +73,8 @@ def load_settings(
     ]
     if with_http2 or flags["http2_port"] is not None:
         given.append(FlagValue("http2.enabled", "true", "--http2" if with_http2 else "--http2-port"))
+    if admin_port is not None:
+        given.append(FlagValue("admin.port", admin_port, "--admin"))
     try:
         return load(environ=os.environ, config=config, preset=preset, flags=given, assignments=assignments)
     except SettingsError as error:

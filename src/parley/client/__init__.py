@@ -4,7 +4,12 @@ from parley.client.connection import ConnectionLimits
 from parley.client.events import (
     ConnectionLost,
     Event,
+    Expiring,
+    Gap,
+    GoingAway,
     InputCleared,
+    Lagging,
+    Queued,
     Recovered,
     Recovering,
     SessionCreated,
@@ -20,14 +25,21 @@ from parley.client.failure import SessionFailed
 from parley.client.limits import ClientLimits
 from parley.client.session import RealtimeSession, connect
 from parley.client.transcript import Transcript
+from parley.core.limits import AtBound
 from parley.core.usage import Usage
 
 __all__ = [
+    "AtBound",
     "ClientLimits",
     "ConnectionLimits",
     "ConnectionLost",
     "Event",
+    "Expiring",
+    "Gap",
+    "GoingAway",
     "InputCleared",
+    "Lagging",
+    "Queued",
     "RealtimeSession",
     "Recovered",
     "Recovering",

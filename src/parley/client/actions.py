@@ -10,10 +10,12 @@ from parley.client.failure import SessionFailed
 class Connect:
     """Open a connection; answer with `connection_opened` or `connection_failed`.
 
-    `url_has_resume`: the session is to be resumed, which `?resume=1` says to a server that is full.
+    `url_has_resume`: the session is to be resumed, which `?resume=1` says to a server that is full. `place` is the
+    server, by its place among those that were given.
     """
 
     url_has_resume: bool
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,15 @@ from parley.client.numbering import Numbering
 from parley.client.phase import Phase
 from parley.client.reconnection import Reconnection
 from parley.client.results import Results
+from parley.client.route import Route
 from parley.core.errors import ERRORS, Fault, ParleyError, Retry
 from parley.wire import contract, contract_requests, vllm
 from parley.wire.contract_reading import parse_contract
+
+_STATES = contract.Queued | contract.Lagging | contract.Expiring | contract.GoingAway
+"""What states where things stand: only the latest matters, and none has a number."""
+_MOVED_SPREAD_S = 0.1
+"""What the first attempt after a move is spread over: a server that ends moves many sessions."""
 
 CLIENT_ENDED = "client-ended"
 """The reason of SessionEnded when the client asked for it."""
@@ -30,11 +36,22 @@ class Conversation:
     """One session with a server. `dictation` is what the user says; for the rest see `resumption.ClientMachine`."""
 
     def __init__(
-        self, dictation: Dictation, model: str, *, resume: bool, limits: ClientLimits, timestamps: bool
+        self,
+        dictation: Dictation,
+        opt_in: bytes,
+        model: str,
+        *,
+        resume: bool,
+        limits: ClientLimits,
+        timestamps: bool,
+        places: int,
     ) -> None:
         self.session_id = ""
         self.is_greeted = False
         self._model = model
+        self._opt_in = opt_in
+        self._route = Route(places)
+        self._is_moved = False
         self._wants_contract = resume
         self._limits = limits
         self._out: list[Action] = []
@@ -122,11 +139,14 @@ class Conversation:
         self._now = now
         self._phase = Phase.WAITING
         is_for_good = failure.fault is Fault.CLIENT and failure.retry is Retry.NEVER
-        if is_for_good or not self._reconnection.is_under_way:
+        are_all_tried = self._route.failed()
+        if is_for_good or (are_all_tried and not self._reconnection.is_under_way):
             self._give_up(failure)
+        elif not self._reconnection.is_under_way:
+            self._connect()
         else:
             self._reconnection.refused(failure)
-            self._retry(jitter)
+            self._retry_in_turn(jitter, are_all_tried=are_all_tried)
         return self._taken()
 
     def connection_lost(self, now: float, close_code: int, jitter: float) -> list[Action]:
@@ -141,16 +161,26 @@ class Conversation:
             self._lost_stock(close_code)
         elif not self._dictation.has_contract:
             self._give_up(lost(close_code, "before the session began"))
-        elif (refusal := refusal_of(close_code)) is not None:
+        elif (refusal := refusal_of(close_code)) is not None and not self._may_be_elsewhere(refusal):
             self._refused(refusal)
         else:
-            if not self._reconnection.is_under_way:
-                self._reconnection.begin(now, close_code)
-                self._out.append(Emit(ConnectionLost(close_code)))
-            if phase is Phase.OPTING:
-                self._start_over()
-            self._retry(jitter)
+            self._lost_contract(phase, close_code, jitter)
         return self._taken()
+
+    def _lost_contract(self, phase: Phase, close_code: int, jitter: float) -> None:
+        are_all_tried = True
+        if not self._reconnection.is_under_way:
+            self._reconnection.begin(self._now, close_code)
+            self._out.append(Emit(ConnectionLost(close_code)))
+            if self._is_moved:
+                self._route.move_on()
+                self._reconnection.spread(_MOVED_SPREAD_S * jitter)
+        elif phase is Phase.RESUMING:
+            are_all_tried = self._route.failed()
+        self._is_moved = False
+        if phase is Phase.OPTING:
+            self._start_over()
+        self._retry_in_turn(jitter, are_all_tried=are_all_tried)
 
     def _lost_stock(self, close_code: int) -> None:
         if self._stock.is_running:
@@ -170,7 +200,12 @@ class Conversation:
         self._due_at = None
         if self._reconnection.is_under_way:
             self._reconnection.attempts += 1
-        self._out.append(Connect(bool(self._token)))
+        self._out.append(Connect(bool(self._token), self._route.place))
+
+    def _retry_in_turn(self, jitter: float, *, are_all_tried: bool) -> None:
+        if not are_all_tried:
+            self._reconnection.goes_elsewhere()
+        self._retry(jitter)
 
     def _retry(self, jitter: float) -> None:
         at = self._reconnection.next_attempt_at(self._now, jitter)
@@ -211,7 +246,7 @@ class Conversation:
         if self._phase is Phase.OPTING:
             self._start_over()
         self._phase = Phase.WAITING
-        self._retry(jitter)
+        self._retry_in_turn(jitter, are_all_tried=self._route.failed())
 
     @property
     def _is_awaited(self) -> bool:
@@ -253,7 +288,7 @@ class Conversation:
             self._dictation.has_contract = True
             self._reconnection.window_s = window_s
             self._due_at = self._now + self._limits.greeting_timeout_s
-            self._out.append(Send(contract_requests.encode_opt_in(self._model)))
+            self._out.append(Send(self._opt_in))
         elif self._dictation.has_contract:
             raise ParleyError("upstream-protocol", "It no longer offers to resume sessions, as it did before.")
         else:
@@ -271,6 +306,7 @@ class Conversation:
                 self._phase = Phase.LIVE
                 self._due_at = None
                 self._token = token
+                self._route.arrived()
                 self._reconnection.window_s = window_s
                 if self._reconnection.is_under_way:
                     self._out.append(Emit(SessionResumed("restarted", (), (), *self._reconnection.resumed(self._now))))
@@ -299,6 +335,7 @@ class Conversation:
             raise ParleyError("upstream-protocol", f"It says that it has {event.input_seq} inputs, which can't be.")
         self._phase = Phase.LIVE
         self._due_at = None
+        self._route.arrived()
         self._numbering.told()
         attempts, downtime_s = self._reconnection.resumed(self._now)
         resumed = SessionResumed(event.outcome, event.replayed_ms, event.lost, attempts, downtime_s)
@@ -307,13 +344,17 @@ class Conversation:
 
     def _attempt_failed(self, event: contract.Failed) -> None:
         failure = reported_failure(event)
-        if failure.code in REFUSALS:
+        if failure.code in REFUSALS and not self._may_be_elsewhere(failure):
             self._refused(failure)
         elif self._reconnection.is_under_way:
             # The server closes the connection next, and that brings the next attempt.
             self._reconnection.refused(failure)
         else:
             self._give_up(failure)
+
+    def _may_be_elsewhere(self, failure: SessionFailed) -> bool:
+        """Whether another server may have the session that this one does not know."""
+        return failure.code == "unknown-session" and not self._route.lacks_session()
 
     def _refused(self, failure: SessionFailed) -> None:
         if self._dictation.is_closing and failure.code in ("unknown-session", "expired"):
@@ -329,6 +370,8 @@ class Conversation:
                 detail = f"It acknowledged {event.input_seq} inputs, which can't be."
                 raise ParleyError("upstream-protocol", detail)
             self._reconnection.progressed()
+        elif isinstance(event, _STATES):
+            self._emit(self._results.told(event))
         elif self._numbering.take(event, size_bytes, self._now):
             self._reconnection.progressed()
             self._tell(event)
@@ -336,6 +379,9 @@ class Conversation:
 
     def _tell(self, event: contract.ContractEvent) -> None:
         match event:
+            case contract.Failed(parley_code="moved"):
+                # The connection is closed next, and that brings the attempt to take the session up elsewhere.
+                self._is_moved = True
             case contract.Failed():
                 self._reported(event)
             case contract.Ended(reason, retry):

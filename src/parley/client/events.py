@@ -130,6 +130,49 @@ class SessionResumed:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """Something of this interval was dropped, as the session's policies say: with `input-overrun` audio that the model
+    did not keep up with, with `slow-client` text that this client did not; the turn's end has all of its text."""
+
+    interval_ms: tuple[int, int]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The session waits for a model server, at this place of the queue, for about `eta_s`, None when that can't be
+    told; at position 0 it waits no longer. Input is taken meanwhile."""
+
+    position: int
+    eta_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lagging:
+    """The model is so far behind the audio; 0 when it has caught up."""
+
+    lag_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Expiring:
+    """The server ends the session in so long, unless what it lacks comes: `idle-timeout` (audio, or speech),
+    `duration-limit` or `lag-limit`."""
+
+    reason: str
+    in_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class GoingAway:
+    """The server ends in so long. With `moves` the session goes on at another one, which needs nothing from you."""
+
+    reason: str
+    deadline_s: float
+    moves: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SessionEnded:
     """The last event. `reason` is `client-ended` or an error code, `retry` says what may help."""
 
@@ -137,7 +180,7 @@ class SessionEnded:
     retry: str
 
 
-Interruption = ConnectionLost | SessionResumed | Recovering | Recovered
+Interruption = ConnectionLost | SessionResumed | Recovering | Recovered | Gap | Queued | Lagging | Expiring | GoingAway
 """What happens to a session that goes on."""
 
 Event = (
@@ -152,5 +195,10 @@ Event = (
     | Recovered
     | ConnectionLost
     | SessionResumed
+    | Gap
+    | Queued
+    | Lagging
+    | Expiring
+    | GoingAway
     | SessionEnded
 )

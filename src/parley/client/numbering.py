@@ -13,6 +13,7 @@ Numbered = (
     | contract.Cleared
     | contract.Recovering
     | contract.Recovered
+    | contract.Gap
     | contract.Ended
     | contract.Failed
     | contract.Unknown

@@ -57,6 +57,14 @@ class Reconnection:
         self._retry_after_s = 0.0
         self.attempts = 0
 
+    def spread(self, delay_s: float) -> None:
+        """The first attempt is not made before this delay: many may have been told at once."""
+        self._retry_after_s = delay_s
+
+    def goes_elsewhere(self) -> None:
+        """The next attempt is made at another server, so what this one asked for does not count."""
+        self._retry_after_s = 0.0
+
     def refused(self, failure: SessionFailed) -> None:
         """An attempt failed for this reason; another may not."""
         self._failure = failure

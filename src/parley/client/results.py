@@ -11,21 +11,23 @@ class Results:
     """Keeps count of the turns while it passes on what is said of them. `stock` is the turn of a server without the
     session contract."""
 
-    __slots__ = ("_is_recovering", "_translation", "_turns", "stock")
+    __slots__ = ("_is_queued", "_is_recovering", "_translation", "_turns", "stock")
 
     def __init__(self, turns: Turns, *, timestamps: bool) -> None:
         self._turns = turns
         self._translation = Translation(timestamps=timestamps)
         self._is_recovering = False
+        self._is_queued = False
         self.stock = StockTurn()
 
     @property
     def are_awaited(self) -> bool:
-        """Whether a server with the contract has to say something: a turn has ended, and no model server is looked for.
+        """Whether a server with the contract has to say something: a turn has ended, and no model server is looked for
+        or waited for.
 
         While a turn is open, silence may be all there is to transcribe.
         """
-        return self._turns.awaited > 0 and not self._is_recovering
+        return self._turns.awaited > 0 and not self._is_recovering and not self._is_queued
 
     def told(self, event: contract.ContractEvent) -> Event | None:
         """What the user is told of an event; None for nothing."""
@@ -39,6 +41,8 @@ class Results:
                 self._given_up(event)
             case contract.Recovering() | contract.Recovered():
                 self._is_recovering = isinstance(event, contract.Recovering)
+            case contract.Queued(position):
+                self._is_queued = position > 0
         return notice_of(event)
 
     def told_by_stock(self, event: contract.ContractEvent) -> Event | None:

@@ -15,21 +15,36 @@ from parley.client.dictation import Dictation
 from parley.client.failure import SessionFailed
 from parley.client.limits import ClientLimits
 from parley.core.content import Audio
+from parley.core.limits import AtBound
+from parley.wire.contract_requests import encode_opt_in
 
 
 class ClientMachine:
     """One session of a client. `model` is the name to ask for, empty for whichever is served.
 
     With `resume` it opts in to the session contract where the server offers it. `timestamps` places deltas in the
-    audio; the URL then has to ask for every delta.
+    audio; the URL then has to ask for every delta. `places` is how many servers may be connected to: Connect says to
+    which. The policies are what the session is to do with more audio or results than may wait, None what the server
+    does.
     """
 
     def __init__(
-        self, model: str = "", *, resume: bool = True, limits: ClientLimits | None = None, timestamps: bool = False
+        self,
+        model: str = "",
+        *,
+        resume: bool = True,
+        limits: ClientLimits | None = None,
+        timestamps: bool = False,
+        places: int = 1,
+        input_policy: AtBound | None = None,
+        output_policy: AtBound | None = None,
     ) -> None:
         limits = limits or ClientLimits()
         self._dictation = Dictation(limits)
-        self._conversation = Conversation(self._dictation, model, resume=resume, limits=limits, timestamps=timestamps)
+        opt_in = encode_opt_in(model, input_policy=input_policy, output_policy=output_policy)
+        self._conversation = Conversation(
+            self._dictation, opt_in, model, resume=resume, limits=limits, timestamps=timestamps, places=places
+        )
 
     # ---- what there is to know
 

@@ -7,7 +7,7 @@ from whichever task calls; the runner's task reads the socket and makes connecti
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from parley.client.actions import Action, Connect, Disconnect, Emit, Fail, Send
 from parley.client.connection import ConnectionLimits
@@ -23,16 +23,18 @@ RENEWED = 1001
 
 
 class Runner:
-    """Runs one session. `run` is for a task of its own; everything else is for the user's tasks."""
+    """Runs one session. `run` is for a task of its own; everything else is for the user's tasks. `dials` make
+    connections, one for each of the machine's places."""
 
-    def __init__(self, machine: ClientMachine, dial: Dial, limits: ConnectionLimits) -> None:
+    def __init__(self, machine: ClientMachine, dials: Sequence[Dial], limits: ConnectionLimits) -> None:
         self._machine = machine
-        self._dial = dial
+        self._dials = dials
+        self._dial = dials[0]
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._connection: Link | None = None
         self._discarded: Link | None = None
-        self._renewal = Renewal(dial, self._changed)
+        self._renewal = Renewal(self._dial_again, self._changed)
         self._unsaid: ConnectionLost | None = None
         self._wanted: Connect | None = None
         self._events: deque[Event | SessionFailed] = deque()
@@ -268,6 +270,7 @@ class Runner:
         wanted, self._wanted = self._wanted, None
         assert wanted is not None
         self._is_dialing = True
+        self._dial = self._dials[wanted.place]
         try:
             self._connection = await self._renewal.take() or await self._dial(
                 resume=wanted.url_has_resume, changed=self._changed
@@ -278,6 +281,9 @@ class Runner:
             self.perform(self._machine.connection_opened(self._loop.time()))
         finally:
             self._is_dialing = False
+
+    async def _dial_again(self, *, resume: bool, changed: Callable[[], None]) -> Link:
+        return await self._dial(resume=resume, changed=changed)
 
     async def _drop(self) -> None:
         connection, self._discarded = self._discarded, None

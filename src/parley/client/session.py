@@ -11,7 +11,7 @@ The server may be Parley, whose sessions outlive a lost connection, or a stock v
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from ssl import SSLContext
@@ -22,11 +22,12 @@ from parley.client.connection import Connection, ConnectionLimits
 from parley.client.endpoint import check_url, realtime_url
 from parley.client.events import Event
 from parley.client.limits import ClientLimits
-from parley.client.link import Link
+from parley.client.link import Dial, Link
 from parley.client.resumption import ClientMachine
 from parley.client.runner import Runner
 from parley.client.sagemaker import SageMakerDialer, SageMakerOptions
 from parley.core.errors import ParleyError
+from parley.core.limits import AtBound
 from parley.wire import vllm
 
 SEND_PIECE_MS = 100
@@ -35,12 +36,14 @@ SEND_PIECE_MS = 100
 
 @asynccontextmanager
 async def connect(
-    url: str,
+    url: str | Sequence[str],
     *,
     model: str = "",
     api_key: str | None = None,
     timestamps: bool = False,
     resume: bool = True,
+    input_policy: AtBound | None = None,
+    output_policy: AtBound | None = None,
     answer_timeout_s: float = 60.0,
     limits: ConnectionLimits | None = None,
     session_limits: ClientLimits | None = None,
@@ -50,33 +53,56 @@ async def connect(
     """A session on the server at `url` (`ws`, `wss`, `http` or `https`; the path defaults to `/v1/realtime`), or behind
     the SageMaker endpoint that `sagemaker://endpoint-name` names; `api_key` and `ssl_context` mean nothing to that one.
 
+    Several URLs are tried in this order, each once, until one begins the session. When its connection is lost it is
+    made again to the same one, then to the others in turn; when the session moves, to the next one at once.
+
     `model` is the name to ask for, empty for whichever is served. `timestamps` fills `TextDelta.audio_end_s`. With
     `resume` the session outlives its connection where the server offers it; see `RealtimeSession.can_resume`.
-    `answer_timeout_s` is how long the server may be silent while the end of a turn is awaited.
+    `answer_timeout_s` is how long the server may be silent while the end of a turn is awaited. The policies say what
+    the session is to do with more audio (`input_policy`) or results (`output_policy`) than may wait, if it can be
+    resumed; None leaves it to the server.
 
     Raises:
         SessionFailed: the server can't be reached, or does not begin a session.
-        ValueError: `url` is neither a URL of a WebSocket server nor one of a SageMaker endpoint.
+        ValueError: `url` is neither a URL of a WebSocket server nor one of a SageMaker endpoint, or there is none.
     """
     limits = limits or ConnectionLimits()
     bounds = replace(
         session_limits or ClientLimits(greeting_timeout_s=limits.connect_timeout_s), answer_timeout_s=answer_timeout_s
     )
     # Once, so that a wrong URL is refused before anything is begun.
-    check_url(url)
+    urls = (url,) if isinstance(url, str) else tuple(url)
+    if not urls:
+        raise ValueError("There is no URL to connect to.")
+    for each in urls:
+        check_url(each)
 
-    async def dial(*, resume: bool, changed: Callable[[], None]) -> Link:
-        address = realtime_url(url, timestamps=timestamps, resume=resume)
-        return await Connection.open(address, api_key=api_key, limits=limits, changed=changed, ssl_context=ssl_context)
+    def dialer_of(url: str) -> Dial:
+        async def dial(*, resume: bool, changed: Callable[[], None]) -> Link:
+            at = realtime_url(url, timestamps=timestamps, resume=resume)
+            return await Connection.open(at, api_key=api_key, limits=limits, changed=changed, ssl_context=ssl_context)
 
-    machine = ClientMachine(model, resume=resume, limits=bounds, timestamps=timestamps)
+        return dial
+
+    machine = ClientMachine(
+        model,
+        resume=resume,
+        limits=bounds,
+        timestamps=timestamps,
+        places=len(urls),
+        input_policy=input_policy,
+        output_policy=output_policy,
+    )
     async with AsyncExitStack() as afterwards:
-        if is_sagemaker(url):
-            dialer = SageMakerDialer(url, timestamps=timestamps, limits=limits, options=sagemaker)
-            afterwards.push_async_callback(dialer.close)
-            runner = Runner(machine, dialer, limits)
-        else:
-            runner = Runner(machine, dial, limits)
+        dials: list[Dial] = []
+        for each in urls:
+            if is_sagemaker(each):
+                dialer = SageMakerDialer(each, timestamps=timestamps, limits=limits, options=sagemaker)
+                afterwards.push_async_callback(dialer.close)
+                dials.append(dialer)
+            else:
+                dials.append(dialer_of(each))
+        runner = Runner(machine, dials, limits)
         runner.start()
         try:
             await runner.greeted()

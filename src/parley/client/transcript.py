@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from parley.client.events import Event, InputCleared, TextDelta, TextRevised, TurnCancelled, TurnDone, TurnFailed
+from parley.client.events import Event, Gap, InputCleared, TextDelta, TextRevised, TurnCancelled, TurnDone, TurnFailed
 
 _CHANGES = TextDelta | TextRevised | TurnDone | InputCleared | TurnCancelled
 ITEMS_MAX = 256
@@ -22,16 +22,23 @@ class Transcript:
         self._items_max = items_max
         self._texts: dict[int, str] = {}
         self._over: set[int] = set()
+        self._has_gap = False
 
     def apply(self, event: Event) -> bool:
         """Take an event; whether it changed the text of an item."""
         match event:
             case TextDelta(text, _, item):
                 self._texts[item] = self._texts.get(item, "") + text
+            case Gap(_, "slow-client"):
+                # Revisions count characters of deltas that did not come; the turn's end has all of them.
+                self._has_gap = True
+            case TextRevised() if self._has_gap:
+                return False
             case TextRevised(item, start, end, text):
                 before = self._texts.get(item, "")
                 self._texts[item] = before[:start] + text + before[end:]
             case TurnDone(text, item=item):
+                self._has_gap = False
                 self._over.add(item)
                 # The final of a turn whose beginning the server let go lacks what the pieces have.
                 if event.text_from_ms is None:
@@ -39,6 +46,7 @@ class Transcript:
             case InputCleared(item) | TurnCancelled(item):
                 self._texts.pop(item, None)
             case TurnFailed(item):
+                self._has_gap = False
                 self._over.add(item)
         self._forget()
         return isinstance(event, _CHANGES)

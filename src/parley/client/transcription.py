@@ -7,12 +7,11 @@ from typing import Protocol
 
 from parley.audio.pcm import pcm_duration_s, split_pcm
 from parley.client.events import (
-    ConnectionLost,
     Event,
+    Gap,
     Interruption,
     Intervals,
     Recovered,
-    Recovering,
     SessionResumed,
     TextDelta,
     TextRevised,
@@ -75,7 +74,7 @@ class Observer(Protocol):
         """The transcript so far is this, from its beginning."""
 
     def interrupted(self, event: Interruption) -> None:
-        """A connection or a model server was lost, or found again."""
+        """A connection or a model server was lost, or found again, is waited for, or about to go."""
 
 
 class Unobserved:
@@ -132,6 +131,7 @@ class _Transcribing:
         self._last_sent_s = self._began_s
         self._first_s: float | None = None
         self._deltas: list[TextDelta] = []
+        self._has_gap = False
         self._outcomes: list[SessionResumed | Recovered] = []
 
     async def send(self) -> None:
@@ -169,14 +169,18 @@ class _Transcribing:
                 self._first_s = self._clock() if self._first_s is None else self._first_s
                 self._deltas.append(event)
                 self._observer.text_received(text)
+            case TextRevised() if self._has_gap:
+                # It counts characters that did not come; the end of the turn has all of them.
+                pass
             case TextRevised():
                 self._deltas = revised(self._deltas, event)
                 self._observer.text_revised("".join(delta.text for delta in self._deltas))
             case TurnFailed(_, code, message, fault, retry):
                 raise SessionFailed(code, message, fault=Fault(fault), retry=Retry(retry))
-            case ConnectionLost() | SessionResumed() | Recovering() | Recovered():
+            case _ if isinstance(event, Interruption):
                 if isinstance(event, SessionResumed | Recovered):
                     self._outcomes.append(event)
+                self._has_gap |= isinstance(event, Gap) and event.reason == "slow-client"
                 self._observer.interrupted(event)
             case _:
                 pass

@@ -55,5 +55,15 @@ def notice_of(event: contract.ContractEvent) -> to.Event | None:
             return to.Recovering(event.reason)
         case contract.Recovered():
             return to.Recovered(event.outcome, event.replayed_ms, event.lost)
+        case contract.Gap():
+            return to.Gap((event.from_ms, event.to_ms), event.reason)
+        case contract.Queued():
+            return to.Queued(event.position, None if event.eta_ms is None else event.eta_ms / 1_000)
+        case contract.Lagging():
+            return to.Lagging(event.lag_ms / 1_000)
+        case contract.Expiring():
+            return to.Expiring(event.reason, event.in_ms / 1_000)
+        case contract.GoingAway():
+            return to.GoingAway(event.reason, event.deadline_ms / 1_000, event.moves)
         case _:
             return None

@@ -16,24 +16,25 @@ class Coverage:
 
     Where two legs fall short by the same share of the audio, that is how their server counts, and it is believed from
     then on; but not where it was seen to count as its model does, for two legs may also break at the same point.
+    `counts_otherwise` is None while neither is known.
     """
 
-    __slots__ = ("_counts_otherwise", "_late_samples")
+    __slots__ = ("_late_samples", "counts_otherwise")
 
     def __init__(self, profile: ModelProfile) -> None:
         self._late_samples = profile.late_frames * profile.frame_samples
-        self._counts_otherwise: bool | None = None
+        self.counts_otherwise: bool | None = None
 
     def is_whole(self, leg: Leg, turn: Turn) -> bool:
         """Whether a turn whose end this leg has told is transcribed whole."""
         audio_samples, covered_samples = leg.fed - leg.base, leg.spoken - leg.base
         if covered_samples >= audio_samples + self._late_samples:
-            if audio_samples >= _TELLING_SAMPLES and self._counts_otherwise is None:
-                self._counts_otherwise = False
+            if audio_samples >= _TELLING_SAMPLES and self.counts_otherwise is None:
+                self.counts_otherwise = False
             return True
-        if self._counts_otherwise is None and covered_samples:
+        if self.counts_otherwise is None and covered_samples:
             share = covered_samples / audio_samples
             if abs(share - turn.short_share) < _SAME_SHARE:
-                self._counts_otherwise = True
+                self.counts_otherwise = True
             turn.short_share = share
-        return self._counts_otherwise is True
+        return self.counts_otherwise is True

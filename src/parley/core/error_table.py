@@ -274,6 +274,36 @@ _ROWS = (
         retry=Retry.NEW_SESSION,
         aws="InvalidSignatureException",
     ),
+    _client(
+        "invalid-token",
+        "The operator's token is missing or wrong.",
+        "Send `Authorization: Bearer TOKEN` with what the file in admin.token_file holds.",
+        http=401,
+        retry=Retry.NEVER,
+        aws="MissingAuthenticationTokenException",
+    ),
+    # What an operator asked for.
+    _client(
+        "session-not-found",
+        "No live session here has this id.",
+        "List those that live; it may have ended, or have moved to another server.",
+        http=404,
+        retry=Retry.NEVER,
+    ),
+    _client(
+        "upstream-not-found",
+        "No model server here has this name, or none that is being drained.",
+        "List them: their names are those of the settings, or host:port.",
+        http=404,
+        retry=Retry.NEVER,
+    ),
+    _client(
+        "not-draining",
+        "There is no drain that could be taken back.",
+        "A process that was told to stop can't be called back; another drain can, until it is.",
+        http=409,
+        retry=Retry.NEVER,
+    ),
     # Who came back for a session.
     _client(
         "unknown-session",
@@ -333,6 +363,12 @@ _ROWS = (
         "The session was left here by another server, and its state can't be read.",
         "Start a new session; the operator should look at the store.",
         close=4410,
+    ),
+    _server(
+        "store-unavailable",
+        "The store in which servers leave sessions for each other is full or does not work.",
+        "Connect again; the operator should look at the store.",
+        retry=Retry.SAME_SESSION,
     ),
     # What became of the model server.
     _upstream(
@@ -413,6 +449,13 @@ _ROWS = (
         "The server is going away.",
         "Connect again; another server, or this one after its restart, takes over.",
         close=1012,
+    ),
+    _server(
+        "ended-by-operator",
+        "The operator ended the session.",
+        "Start a new session, unless the operator says otherwise.",
+        http=503,
+        close=1008,
     ),
     _server(
         "internal-error",

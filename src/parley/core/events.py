@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
+from parley.core.limits import AtBound
 from parley.core.usage import Usage
 
 # From the client.
@@ -13,11 +14,12 @@ from parley.core.usage import Usage
 class AudioReceived:
     """A piece of audio arrived; it belongs to the turn that is open, or opens one.
 
-    `counts`: of a message that was cut into pieces only the last one counts as input.
+    `messages` is how many the client sent it in: several that were joined, or 0 for all but the last piece of one that
+    was cut.
     """
 
     audio: Audio
-    counts: bool = True
+    messages: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,14 @@ class ClientClosed:
 @dataclass(frozen=True, slots=True)
 class ResumeEnabled:
     """The client opted in to the session's contract: numbers, notices, and a token to come back with."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoliciesChosen:
+    """The client said what happens when more audio, or more results, wait than may; None leaves it as it is."""
+
+    input: AtBound | None = None
+    output: AtBound | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +248,7 @@ ClientEvent = (
     | TurnCancelled
     | OutputAcked
     | ResumeEnabled
+    | PoliciesChosen
     | SessionClosed
     | ClientBlocked
     | ClientUnblocked

@@ -30,6 +30,7 @@ class Feed:
         "_out",
         "_patience_samples",
         "_turns",
+        "_window_samples",
         "is_paced",
         "kept_bytes_max",
         "kept_samples_max",
@@ -45,12 +46,21 @@ class Feed:
         self._frame_samples = profile.frame_samples
         self._patience_samples = profile.settle_frames * profile.frame_samples
         self.is_paced = profile.has_clock and limits.pace_window_s > 0
-        self.window_samples = limits.pace_window_samples if self.is_paced else _UNPACED_SAMPLES
+        self._window_samples = limits.pace_window_samples if self.is_paced else _UNPACED_SAMPLES
+        self.window_samples = self._window_samples
         self.kept_samples_max = limits.journal_samples_max
         if context_s:
             # Or a leg that hears all of it again would be due for replacement itself.
             self.kept_samples_max = min(self.kept_samples_max, int(context_s * _CONTEXT_SHARE * SAMPLE_RATE))
         self.kept_bytes_max = limits.journal_bytes_max
+
+    def stop(self) -> None:
+        """Send nothing more, for now."""
+        self.window_samples = 0
+
+    def go_on(self) -> None:
+        """Send again."""
+        self.window_samples = self._window_samples
 
     def begin(self, leg: Leg, turn: Turn, now: float) -> int:
         """A turn begins on a leg, at its replay point or where its journal begins.
@@ -77,6 +87,11 @@ class Feed:
             for position, text in transcript.recent:
                 leg.rejoin.expect(position, text)
         return said
+
+    def base_of(self, turn: Turn) -> int:
+        """Where the next leg begins a turn."""
+        start = turn.journal.start
+        return turn.replay_point if start <= turn.replay_point else self._on_grid(start, turn.fed)
 
     def _on_grid(self, position: int, end: int) -> int:
         """The next position on the frame grid of the turn, so that a deterministic model sees the same frames."""

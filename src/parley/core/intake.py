@@ -3,18 +3,20 @@
 from collections.abc import Collection
 
 from parley.core import events as ev
+from parley.core.arrivals import Arrivals
+from parley.core.backlog import Backlog
 from parley.core.content import SAMPLE_RATE, Audio
 from parley.core.effects import Effect, PauseInput, ResumeInput, SendAudio
 from parley.core.errors import ParleyError
 from parley.core.feed import STALL_LAG_SAMPLES
 from parley.core.leg import LegState
-from parley.core.limits import SessionLimits
+from parley.core.limits import AtBound, SessionLimits
 from parley.core.notices import InputAcked, InputCleared, TurnCancelled
 from parley.core.outlet import Outlet
 from parley.core.supply import Supply
+from parley.core.tally import Tally
 from parley.core.turns import Turn, TurnQueue
 
-_RESUME_MARGIN_SAMPLES = SAMPLE_RATE
 _ACK_SAMPLES = SAMPLE_RATE
 """Audio after which the client is told that its input is safe."""
 
@@ -22,14 +24,17 @@ _ACK_SAMPLES = SAMPLE_RATE
 class Intake:
     """Takes the input of one client. Effects are appended to `out`; a ParleyError that is raised ends the session.
 
-    `generation` is the connection that is listened to, 0 for none; `is_finished` says that it brings nothing more.
-    `inputs` counts messages since the client opted in, `cursor` samples since the session began.
+    `generation` is the connection that is listened to, 0 for none; `is_finished` says that it brings nothing more,
+    `is_paused` that it is not read for now.
+    `inputs` counts messages since the client opted in, `cursor` samples since the session began; `arrivals` has when.
+    `policy` is what happens when more audio waits for the model than may.
     """
 
     __slots__ = (
         "_acked_cursor",
+        "_backlog",
         "_errors",
-        "_is_paused",
+        "_is_starving",
         "_limits",
         "_model_named",
         "_models",
@@ -38,10 +43,13 @@ class Intake:
         "_owes_ack",
         "_supply",
         "_turns",
+        "arrivals",
         "cursor",
         "generation",
         "inputs",
         "is_finished",
+        "is_paused",
+        "policy",
     )
 
     def __init__(
@@ -52,18 +60,23 @@ class Intake:
         supply: Supply,
         outlet: Outlet,
         out: list[Effect],
+        tally: Tally | None = None,
     ) -> None:
         self._limits = limits
+        self._backlog = Backlog(limits, turns, outlet, tally or Tally())
         self._models = models
         self._turns = turns
         self._supply = supply
         self._outlet = outlet
         self._out = out
         self._model_named = False
-        self._is_paused = False
+        self.is_paused = False
+        self._is_starving = False
         self._owes_ack = False
         self._errors = 0
         self._acked_cursor = 0
+        self.arrivals = Arrivals(turns)
+        self.policy = limits.input_policy
         self.generation = 1
         self.inputs = 0
         self.cursor = 0
@@ -73,7 +86,7 @@ class Intake:
         """From here on this connection is listened to; none of them has been told to pause."""
         self.generation = generation
         self.is_finished = False
-        self._is_paused = False
+        self.is_paused = False
         # Whoever comes back is told in another way.
         self._owes_ack = False
 
@@ -95,7 +108,7 @@ class Intake:
 
     # ---- audio
 
-    def take_audio(self, audio: Audio, generation: int, now: float) -> bool:
+    def take_audio(self, audio: Audio, generation: int, now: float, messages: int = 1) -> bool:
         """See `Session.take_audio`."""
         supply, turns = self._supply, self._turns
         leg = supply.legs.at_work
@@ -115,27 +128,28 @@ class Intake:
             if self._outlet.is_numbered:
                 return False
             self._acked_cursor = self.cursor
+            self.arrivals.mark(self.cursor, now)
         turns.keep(turn, audio)
         leg.sent(audio.samples, STALL_LAG_SAMPLES, now)
         self.cursor += audio.samples
-        self.inputs += 1
+        self.inputs += messages
         return True
 
     def audio_received(self, event: ev.AudioReceived, now: float) -> None:
         """A piece of audio came."""
         audio = event.audio
-        if self.take_audio(audio, self.generation, now):
+        if self.take_audio(audio, self.generation, now, event.messages):
             assert self._supply.legs.at_work is not None
             self._out.append(SendAudio(self._supply.legs.at_work.id, audio))
-            self.inputs -= not event.counts
             return
         turn = self._turns.open or self._add_turn(started=False)
         self.cursor += audio.samples
-        self.inputs += event.counts
+        self.inputs += event.messages
         if not turn.given_up:
             self._turns.hold(turn, audio)
             self._supply.pump(now)
-        if event.counts and self.cursor - self._acked_cursor >= _ACK_SAMPLES:
+        if event.messages and self.cursor - self._acked_cursor >= _ACK_SAMPLES:
+            self.arrivals.mark(self.cursor, now)
             self.acknowledge()
 
     # ---- turns
@@ -156,6 +170,9 @@ class Intake:
             # Whether its end will come or not: this is the next turn.
             failed.closed = True
             self._supply.pump(now)
+        unstarted = self._turns.unstarted()
+        if unstarted:
+            self.arrivals.renew(unstarted[0].begin, now)
         # With a started turn still open this is a second start: vLLM ignores it, and so do we.
         if not self._turns.start() and self._turns.open is None:
             self._add_turn(started=True)
@@ -169,6 +186,7 @@ class Intake:
         # Without one, vLLM would let this end the next turn before its first word.
         if turn is not None:
             turn.closed = True
+            self.arrivals.mark(self.cursor, now)
             self._supply.pump(now)
         self.acknowledge()
 
@@ -223,6 +241,24 @@ class Intake:
         self._model_named = True
         self.acknowledge()
 
+    def policies_chosen(self, event: ev.PoliciesChosen, _now: float) -> None:
+        """The client said what is to happen at its bounds; with the message that named the model, so it is not counted.
+
+        What costs only the client itself it may choose; that it is waited for is the operator's to allow.
+        """
+        limits = self._limits
+        for name, chosen, allowed in (
+            ("input_policy", event.input, limits.input_policy),
+            ("output_policy", event.output, limits.output_policy),
+        ):
+            if chosen is AtBound.BLOCK is not allowed:
+                self._reject(
+                    ParleyError("invalid-event", f"`{name}` may be drop-oldest or terminate here, not {chosen}.")
+                )
+                return
+        self.policy = event.input or self.policy
+        self._outlet.policy = event.output or self._outlet.policy
+
     def rejected(self, event: ev.InputRejected, _now: float) -> None:
         """The client sent something invalid."""
         self.inputs += 1
@@ -240,21 +276,54 @@ class Intake:
         self._outlet.error(error)
         self.acknowledge()
 
-    def bound(self) -> None:
-        """Stop or resume reading from the client, by what is held."""
-        held, limits = self._turns.held_samples, self._limits
+    def bound(self, now: float) -> None:
+        """See to the bounds of what is held: drop what is too much, or stop reading from the client and feeding the
+        model; and go on where that is over."""
+        backlog, is_blocking = self._backlog, self.policy is AtBound.BLOCK
+        backlog.note()
+        if backlog.is_over and not is_blocking:
+            if self.policy is AtBound.TERMINATE:
+                raise ParleyError("input-overrun", f"It may hold {self._limits.held_audio_max_s:g} s.")
+            backlog.shed()
+            self._supply.pump(now)
+        if self._is_starving is not self._outlet.is_blocking:
+            self._toggle_feed(now)
         head = self._turns.head
         needs_start = head is not None and not head.started
-        if held > limits.held_samples_max or self._turns.held_bytes > limits.held_bytes_max:
+        if is_blocking and backlog.is_over:
             if needs_start:
                 # Nothing would ever free it: the start that it waits for could not be read.
-                raise ParleyError("input-overflow", f"It may hold {limits.held_audio_max_s:g} s.")
-            if not self._is_paused and self.generation:
-                self._is_paused = True
+                raise ParleyError("input-overflow", f"It may hold {self._limits.held_audio_max_s:g} s.")
+            if not self.is_paused and self.generation:
+                self.is_paused = True
                 self._out.append(PauseInput())
-        elif self._is_paused and (
-            # Nor would a start that is not read ever come: then there is no margin to wait for.
-            needs_start or held <= max(0, limits.held_samples_max - _RESUME_MARGIN_SAMPLES)
-        ):
-            self._is_paused = False
+        # A start that is not read would never come: then there is no margin to wait for.
+        elif self.is_paused and (needs_start or backlog.has_margin or not is_blocking):
+            self.is_paused = False
             self._out.append(ResumeInput())
+
+    def _toggle_feed(self, now: float) -> None:
+        """The model is fed no further while too many results wait for the client, or again."""
+        self._is_starving = not self._is_starving
+        if self._is_starving:
+            self._supply.feed.stop()
+        else:
+            self._supply.feed.go_on()
+            self._supply.pump(now)
+
+    def check(self) -> None:
+        """Assert the invariants."""
+        turn = self._turns.open
+        if turn is not None and not turn.given_up:
+            received = turn.begin + turn.received_samples + turn.holes.samples
+            assert received == self.cursor, "all audio is in its turn or dropped from it"
+
+    def counts(self) -> tuple[int, int, bool, int]:
+        """For a session that goes on elsewhere: `inputs`, `cursor`, whether the model was named, and errors so far."""
+        return self.inputs, self.cursor, self._model_named, self._errors
+
+    def restore(self, inputs: int, cursor: int, *, model_named: bool, errors: int) -> None:
+        """Go on with what another intake counted; nobody is listened to yet."""
+        self.listen(0)
+        self.inputs, self.cursor, self._acked_cursor = inputs, cursor, cursor
+        self._model_named, self._errors = model_named, errors

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from parley.core.content import Audio
+from parley.core.snapshot import JournalState
 
 PIECE_OVERHEAD_BYTES = 160
 """What a kept piece costs beside its payload: two objects, a bytes header and a slot in the queue (measured)."""
@@ -59,6 +60,20 @@ class Journal:
         self.bytes -= cost_bytes(audio)
         return audio
 
+    def cut(self, index: int, count: int) -> tuple[int, int]:
+        """Let so many pieces go from an index on; those behind them move up. Returns their samples and bytes."""
+        pieces, before = self._pieces, index - self.first
+        pieces.rotate(-before)
+        samples = cost = 0
+        for _ in range(count):
+            audio = pieces.popleft()
+            samples += audio.samples
+            cost += cost_bytes(audio)
+        pieces.rotate(before)
+        self.end -= samples
+        self.bytes -= cost
+        return samples, cost
+
     def trim(self, position: int) -> None:
         """Let all pieces go that end at or before a position."""
         pieces = self._pieces
@@ -102,3 +117,13 @@ class Journal:
         """Assert that the totals are what the pieces add up to."""
         assert self.end - self.start == sum(piece.samples for piece in self._pieces)
         assert self.bytes == sum(cost_bytes(piece) for piece in self._pieces)
+
+    def state(self) -> JournalState:
+        """What is kept, as data."""
+        return JournalState(self.first, self.start, tuple(self._pieces))
+
+    def restore(self, state: JournalState) -> None:
+        """Keep what another one kept."""
+        self.first, self.start, self.end = state.first, state.start, state.start
+        for audio in state.pieces:
+            self.append(audio)

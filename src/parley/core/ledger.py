@@ -1,6 +1,7 @@
 """Numbered output that the client has not acknowledged, kept so that it can be sent again."""
 
 from collections import deque
+from collections.abc import Iterable
 
 from parley.core.effects import SendDelta, SendDone, SendError, SendNotice
 from parley.core.notices import TextRevised
@@ -73,3 +74,9 @@ class Ledger:
         assert [output.seq for output in self._outputs] == list(range(self.acknowledged + 1, self.last + 1))
         assert self.bytes == sum(map(cost_bytes, self._outputs))
         assert self.bytes <= self._bytes_max or len(self._outputs) == 1, "the ledger is bounded"
+
+    def restore(self, acknowledged: int, outputs: Iterable[Output]) -> None:
+        """Go on with another ledger's outputs, from the number after `acknowledged` on."""
+        self.acknowledged = self.last = acknowledged
+        for output in outputs:
+            self.enter(output)

@@ -12,6 +12,7 @@ from collections import deque
 from enum import Enum
 
 from parley.core.content import SAMPLE_RATE, Text
+from parley.core.effects import LegPurpose
 from parley.core.profile import ModelProfile
 from parley.core.rejoin import Rejoin
 from parley.core.turns import Turn
@@ -37,7 +38,8 @@ class Leg:
     It began at `base` and was fed up to `fed`, the next piece being `piece`; it has consumed the audio up to `consumed`
     and said the words up to `spoken`. `silent_frames` is the run of deltas without text that it is in. While it says
     again what was said before, `rejoin` compares, and `is_replaying` lasts until it has also caught up with the leg
-    before it; `overlap_frames` counts what both have said since, while that one is still at work.
+    before it; `overlap_frames` counts what both have said since, while that one is still at work. `is_queued` says that
+    it waits for a stream, `purpose` what it was asked for.
     """
 
     __slots__ = (
@@ -51,6 +53,7 @@ class Leg:
         "deltas",
         "fed",
         "id",
+        "is_queued",
         "is_replaying",
         "mute_at",
         "overlap_frames",
@@ -58,6 +61,7 @@ class Leg:
         "prefix",
         "prefix_characters",
         "progress_at",
+        "purpose",
         "rejoin",
         "silent_frames",
         "skip",
@@ -66,8 +70,9 @@ class Leg:
         "turn",
     )
 
-    def __init__(self, leg_id: int, profile: ModelProfile, now: float) -> None:
+    def __init__(self, leg_id: int, profile: ModelProfile, now: float, purpose: LegPurpose = LegPurpose.NEW) -> None:
         self.id = leg_id
+        self.purpose = purpose
         self.state = LegState.CONNECTING
         self.turn: Turn | None = None
         self.blocked = False
@@ -80,6 +85,7 @@ class Leg:
         self.mute_at = profile.mute_frames
         self.rejoin: Rejoin | None = None
         self.is_replaying = False
+        self.is_queued = False
         self.progress_at = now
         # From which position on audio was sent at which time, the oldest that is not consumed first.
         self._marks: deque[tuple[int, float]] = deque(maxlen=_MARKS_MAX)
@@ -96,6 +102,11 @@ class Leg:
     def is_at_work(self) -> bool:
         """Whether a turn is on it."""
         return self.state is LegState.RUNNING or self.state is LegState.FLUSHING
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether it is in the midst of its turn and says nothing again: one that another can succeed."""
+        return self.state is LegState.RUNNING and not self.is_replaying and self.rejoin is None
 
     def start(self, turn: Turn, base: int, now: float) -> None:
         """A turn begins on the leg, from this position."""

@@ -1,6 +1,6 @@
 """The legs of a session: one at work, and sometimes another that is to succeed it."""
 
-from parley.core.effects import CloseLeg, Effect, OpenLeg
+from parley.core.effects import CloseLeg, Effect, LegPurpose, OpenLeg
 from parley.core.leg import Leg, LegState
 from parley.core.profile import ModelProfile
 from parley.core.turns import Turn
@@ -28,18 +28,40 @@ class Legs:
                 return leg
         return None
 
-    def open(self, now: float) -> None:
+    @property
+    def is_queued(self) -> bool:
+        """Whether the leg that is to work waits for a stream."""
+        return self.at_work is not None and self.at_work.is_queued
+
+    def queued(self, leg_id: int) -> bool:
+        """A leg waits for a stream; nobody else can be asked for one sooner. Whether the leg is to work."""
+        leg = self.find(leg_id)
+        if leg is not None:
+            leg.is_queued = True
+        return leg is not None and leg is self.at_work
+
+    def admitted(self, leg_id: int, now: float) -> None:
+        """A leg has its stream, and is being connected from now on."""
+        leg = self.find(leg_id)
+        if leg is not None:
+            leg.is_queued = False
+            leg.progress_at = now
+
+    def open(self, now: float, purpose: LegPurpose = LegPurpose.NEW) -> None:
         """Ask for a leg to work on."""
-        self.at_work = self._connect(now)
+        self.at_work = self._connect(now, purpose)
 
     def open_successor(self, now: float) -> None:
         """Ask for one that is to succeed the leg at work."""
-        self.successor = self._connect(now)
+        self.successor = self._connect(now, LegPurpose.SUCCESSOR)
 
-    def _connect(self, now: float) -> Leg:
+    def _connect(self, now: float, purpose: LegPurpose) -> Leg:
         self._count += 1
-        self._out.append(OpenLeg(self._count))
-        return Leg(self._count, self._profile, now)
+        self._out.append(OpenLeg(self._count, purpose))
+        return Leg(self._count, self._profile, now, purpose)
+
+    def __len__(self) -> int:
+        return (self.at_work is not None) + (self.successor is not None)
 
     def drop(self) -> None:
         """Nothing more is wanted of the leg at work."""

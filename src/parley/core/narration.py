@@ -4,6 +4,7 @@ from parley.core.content import Text
 from parley.core.errors import ParleyError
 from parley.core.leg import Leg
 from parley.core.notices import TextRevised, TurnFailed
+from parley.core.outbox import NOWHERE
 from parley.core.outlet import Outlet
 from parley.core.profile import ModelProfile
 from parley.core.rejoin import Joint
@@ -31,8 +32,9 @@ class Narration:
         rejoin, position = leg.rejoin, leg.spoken
         if rejoin is None:
             if not text.is_empty:
+                since = turn.transcript.last_position
                 turn.transcript.add(position, text)
-                self._outlet.delta(text, turn.item)
+                self._say(turn, text, since, position)
             else:
                 self._tick(turn, position)
         else:
@@ -43,7 +45,12 @@ class Narration:
 
     def _tick(self, turn: Turn, position: int) -> None:
         if self._forwards_empty and position > turn.top:
-            self._outlet.delta(_EMPTY, turn.item)
+            self._say(turn, _EMPTY, turn.transcript.last_position, position)
+
+    def _say(self, turn: Turn, text: Text, since: int, position: int) -> None:
+        """Pass on what was said by a position, the text before it having been said by another."""
+        outlet = self._outlet
+        outlet.delta(text, turn.item, NOWHERE if outlet.is_open else turn.interval(since, position))
 
     def join(self, leg: Leg, turn: Turn, joint: Joint) -> bool:
         """A new leg has said again what had been said; from here on it speaks for itself. Whether it said more."""
@@ -51,6 +58,7 @@ class Narration:
         assert rejoin is not None, "it was compared"
         leg.rejoin = None
         differs = joint.common is not None or rejoin.ends_otherwise
+        since = turn.transcript.last_position
         is_told = bool(joint.rest) or self._outlet.is_numbered
         turn.transcript.replace_recent(rejoin.entries, ends_otherwise=differs and not is_told)
         if joint.common is not None and self._outlet.is_numbered:
@@ -60,12 +68,12 @@ class Narration:
                 begin + joint.common,
                 begin + len(rejoin.said),
                 Text.of(rejoin.heard[joint.common :]),
-                (turn.begin + leg.base, turn.begin + min(leg.spoken, turn.received_samples)),
+                turn.interval(leg.base, min(leg.spoken, turn.received_samples)),
             )
             self._outlet.notice(revised)
             return False
         if joint.rest:
-            self._outlet.delta(Text.of(joint.rest), turn.item)
+            self._say(turn, Text.of(joint.rest), since, max(since, leg.spoken))
         return bool(joint.rest)
 
     def hand_over(self, leg: Leg, turn: Turn, joint: Joint) -> None:
@@ -76,6 +84,12 @@ class Narration:
             self._tick(turn, position)
         turn.top = max(turn.top, leg.spoken)
 
+    def pass_silence(self, turn: Turn, position: int) -> None:
+        """No model hears the silence up to a position, and none would have said anything of it."""
+        for each in range(turn.top + self._step_samples, position + 1, self._step_samples):
+            self._tick(turn, each)
+        turn.top = max(turn.top, position)
+
     def end(self, leg: Leg, turn: Turn, text: Text, usage: Usage) -> None:
         """A leg ended its turn: the final text is what was settled before the leg began, and what it said."""
         if leg.rejoin is not None:
@@ -83,7 +97,7 @@ class Narration:
         text_from = None
         if leg.prefix:
             if turn.transcript.from_position:
-                text_from = turn.begin + min(turn.transcript.from_position, leg.base)
+                text_from = turn.cursor(min(turn.transcript.from_position, leg.base))
             text = turn.transcript.final(leg.prefix, text)
         if leg.base and self._step_samples:
             # As many steps as a leg that had heard all of the turn would have made.

@@ -1,29 +1,40 @@
 """The way out to the client: numbered for those who opted in, held while nobody takes it, kept until acknowledged."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
-from parley.core.content import Text
+from parley.core.content import SAMPLE_RATE, Text
 from parley.core.effects import Effect, SendDelta, SendDone, SendError, SendNotice
 from parley.core.errors import ParleyError
 from parley.core.ledger import Ledger, Output
-from parley.core.limits import SessionLimits
+from parley.core.limits import AtBound, SessionLimits
 from parley.core.notices import Notice, Resumed
-from parley.core.outbox import Outbox
+from parley.core.outbox import NOWHERE, Interval, Outbox
+from parley.core.tally import Tally
 from parley.core.usage import Usage
+
+
+def output_limit_bytes(limits: SessionLimits) -> int:
+    """The most that may wait where the bound alone ends no session: text that is let through while the model comes to a
+    halt, and the text of a turn's end, which is never dropped."""
+    return 2 * limits.output_max_bytes + limits.turn_text_max_bytes
 
 
 class Outlet:
     """Turns results into effects, appended to `out`. Raises ParleyError slow-client when too much is held.
 
-    `is_open`: somebody is attached and reads. `is_numbered`: the client opted in to the session's contract.
+    `is_open`: somebody is attached and reads. `is_numbered`: the client opted in to the session's contract. `policy` is
+    what happens when more is held than may be; whatever it is, `output_limit_bytes` is never exceeded.
     """
 
-    __slots__ = ("_ledger", "_out", "_outbox", "is_numbered", "is_open")
+    __slots__ = ("_ledger", "_limit_bytes", "_out", "_outbox", "is_numbered", "is_open", "policy")
 
-    def __init__(self, limits: SessionLimits, out: list[Effect]) -> None:
+    def __init__(self, limits: SessionLimits, out: list[Effect], tally: Tally | None = None) -> None:
         self._out = out
-        self._outbox = Outbox(limits.output_max_bytes)
+        self._outbox = Outbox(limits.output_max_bytes, int(limits.output_max_s * SAMPLE_RATE), tally)
         self._ledger = Ledger(limits.ledger_max_bytes)
+        self._limit_bytes = output_limit_bytes(limits)
+        self.policy = limits.output_policy
         self.is_open = True
         self.is_numbered = False
 
@@ -32,12 +43,18 @@ class Outlet:
         """The memory that outputs take, sent or not."""
         return self._outbox.held_bytes + self._ledger.bytes
 
+    @property
+    def is_blocking(self) -> bool:
+        """Whether so much is held that nothing more is to be asked of the model."""
+        return not self.is_open and self.policy is AtBound.BLOCK and self._outbox.is_full
+
     # ---- what there is to say
 
-    def delta(self, text: Text, item: int) -> None:
-        """A piece of a turn's transcript."""
+    def delta(self, text: Text, item: int, interval: Interval = NOWHERE) -> None:
+        """A piece of a turn's transcript. `interval`, on the session's cursor, is that of the audio that it is of; it
+        is of no account while somebody reads."""
         if not self.is_open:
-            self._outbox.hold_delta(text, item if self.is_numbered else 0)
+            self._outbox.hold_delta(text, item if self.is_numbered else 0, interval)
             self._bound()
         elif self.is_numbered:
             # The one that outnumbers all others is not made twice.
@@ -137,10 +154,36 @@ class Outlet:
         self._out.append(numbered)
 
     def _bound(self) -> None:
-        if self._outbox.is_full:
+        outbox = self._outbox
+        if not outbox.is_full:
+            return
+        if self.policy is AtBound.DROP_OLDEST:
+            # Those who have not opted in can't be told; the turn's end has all of its text.
+            outbox.shed(is_told=self.is_numbered)
+        if self.policy is AtBound.TERMINATE or outbox.held_bytes > self._limit_bytes:
             raise ParleyError("slow-client")
 
     def check(self) -> None:
         """Assert the invariants."""
         self._ledger.check()
+        self._outbox.check()
         assert not self.is_open or not self._outbox.held_bytes, "what can be sent is not held"
+
+    def kept(self) -> tuple[int, list[Output], list[Output]]:
+        """For a session that goes on elsewhere: the number up to which the client has everything, what it was sent
+        after that, and what waits, in order."""
+        waiting = self._outbox.waiting()
+        return self._ledger.acknowledged, self._ledger.after(self._ledger.acknowledged), waiting
+
+    def restore(self, acknowledged: int, sent: Iterable[Output], waiting: Iterable[Output]) -> None:
+        """Go on with what another outlet kept, for a client that opted in and is not there yet."""
+        self.is_numbered, self.is_open = True, False
+        self._ledger.restore(acknowledged, sent)
+        self._wait(waiting)
+
+    def _wait(self, outputs: Iterable[Output]) -> None:
+        for output in outputs:
+            if isinstance(output, SendDelta):
+                self._outbox.hold_delta(output.text, output.item)
+            else:
+                self._outbox.hold(output)

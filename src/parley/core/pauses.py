@@ -14,24 +14,24 @@ _MUTES_DOUBLED_MAX = 6
 class Pauses:
     """Moves replay points to where pauses begin, and asks what is in those that last. Effects are appended to `out`.
 
-    A model that is found mute again before it has said a word is given twice the time.
+    A model that is found mute again before it has said a word is given twice the time; `mutes` counts.
     """
 
-    __slots__ = ("_mutes", "_out", "_profile", "_turns")
+    __slots__ = ("_out", "_profile", "_turns", "mutes")
 
     def __init__(self, profile: ModelProfile, turns: TurnQueue, out: list[Effect]) -> None:
         self._profile = profile
         self._turns = turns
         self._out = out
-        self._mutes = 0
+        self.mutes = 0
 
     def spoke(self) -> None:
         """A word was said."""
-        self._mutes = 0
+        self.mutes = 0
 
     def began(self, leg: Leg) -> None:
         """A leg begins to work."""
-        leg.mute_at = self._profile.mute_frames << min(self._mutes, _MUTES_DOUBLED_MAX)
+        leg.mute_at = self._profile.mute_frames << min(self.mutes, _MUTES_DOUBLED_MAX)
 
     def look(self, leg: Leg, turn: Turn) -> None:
         """Move the replay point to the beginning of the run, once it is long enough.
@@ -55,7 +55,7 @@ class Pauses:
         if leg.state is not LegState.RUNNING or leg.silent_frames < profile.mute_frames:
             return False
         if speech_samples >= _MUTE_SPEECH_SAMPLES:
-            self._mutes += 1
+            self.mutes += 1
             return True
         if leg.rejoin is None:
             self._turns.settle(turn, leg.spoken - profile.settle_frames * profile.frame_samples)

@@ -8,7 +8,7 @@ class ModelProfile:
     """The clock that a model's deltas make.
 
     With Voxtral one delta comes for each `frame_samples` of audio, most of them empty, the first after `head_frames`
-    frames and a look-ahead of 2.5 ms (measured, vLLM 0.32 and 0.33). So the audio consumed after n deltas is
+    frames and `look_ahead_samples`, 2.5 ms (measured, vLLM 0.32 and 0.33). So the audio consumed after n deltas is
     (n + head_frames) frames, less than a frame short, and the words that have ended by n frames have been said.
 
     A word is said at most `late_frames` after the frame in which it ends. `settle_frames` is the run of empty deltas
@@ -19,6 +19,7 @@ class ModelProfile:
     """
 
     frame_samples: int = 1280
+    look_ahead_samples: int = 40
     head_frames: int = 7
     late_frames: int = 2
     settle_frames: int = 12

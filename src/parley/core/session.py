@@ -6,19 +6,42 @@ sees to the legs that serve them in order, one at a time, and `outlet` to what t
 """
 
 from collections.abc import Callable, Collection
-from typing import Any
+from dataclasses import replace
+from typing import Any, Protocol
 
 from parley.core import events as ev
-from parley.core.content import Audio, Text
-from parley.core.effects import Attach, CloseAttachment, Effect, EndSession, IssueToken, SendDelta
+from parley.core.content import SAMPLE_RATE, Audio, Text
+from parley.core.departure import Departure
+from parley.core.effects import (
+    Attach,
+    CloseAttachment,
+    Effect,
+    EndSession,
+    IssueToken,
+    LeaveSession,
+    SendDelta,
+)
 from parley.core.errors import ParleyError
 from parley.core.intake import Intake
+from parley.core.lifetime import Lifetime
 from parley.core.limits import SessionLimits
 from parley.core.notices import Outcome, Resumed
 from parley.core.outlet import Outlet
 from parley.core.profile import VOXTRAL, ModelProfile
+from parley.core.relocation import Relocation
+from parley.core.snapshot import SessionState
+from parley.core.standing import Standing
 from parley.core.supply import Supply
+from parley.core.survey import Survey
+from parley.core.tally import Tally
 from parley.core.turns import TurnQueue
+
+
+class TakeAudio(Protocol):
+    """What `Session.take_audio` is."""
+
+    def __call__(self, audio: Audio, generation: int, now: float, messages: int = 1) -> bool:
+        """See `Session.take_audio`; `messages` as in `AudioReceived`."""
 
 
 class Session:
@@ -31,22 +54,27 @@ class Session:
     """
 
     __slots__ = (
+        "_departure",
         "_detach_deadline",
-        "_drain_deadline",
         "_intake",
+        "_lifetime",
         "_limits",
         "_out",
         "_outlet",
+        "_profile",
+        "_relocation",
+        "_standing",
         "_supply",
         "_turns",
         "ended",
         "generation",
         "take_audio",
         "take_delta",
+        "tally",
     )
 
-    take_audio: Callable[[Audio, int, float], bool]
-    """The common case of `AudioReceived`, for callers that do without event and effect: audio, generation, now.
+    take_audio: "TakeAudio"
+    """The common case of `AudioReceived`, for callers that do without event and effect.
 
     True: the audio is accounted for and goes to the leg now. False: nothing has changed; handle the event."""
 
@@ -65,16 +93,25 @@ class Session:
         generation: int = 1,
     ) -> None:
         self._limits = limits
+        self._profile = profile
         out: list[Effect] = []
         self._out = out
         self._turns = TurnQueue(limits.turn_text_max_bytes)
-        self._outlet = Outlet(limits, out)
+        self.tally = Tally()
+        self._outlet = Outlet(limits, out, self.tally)
         self._supply = Supply(limits, profile, self._turns, self._outlet, out, jitter=jitter, context_s=context_s)
-        self._intake = Intake(limits, models, self._turns, self._supply, self._outlet, out)
+        self._intake = Intake(limits, models, self._turns, self._supply, self._outlet, out, self.tally)
         self._intake.listen(generation)
         self.take_audio = self._intake.take_audio
         self.take_delta = self._supply.take_delta
-        self._drain_deadline: float | None = None
+        self._standing = Standing(self._outlet)
+        self._lifetime = Lifetime(
+            limits, profile, self._turns, self._supply, self._intake, self._outlet, self._standing
+        )
+        self._departure = Departure()
+        self._relocation = Relocation(
+            self._departure, self._turns, self._supply, self._intake, self._outlet, self._standing, self._lifetime, out
+        )
         self._detach_deadline: float | None = None
         self.generation = generation
         self.ended = False
@@ -91,19 +128,62 @@ class Session:
         return "" if recovery is None else recovery.error.code
 
     @property
+    def is_parked(self) -> bool:
+        """Whether it has given its stream back because it needs none for now."""
+        return not self.ended and self._supply.is_parked
+
+    @property
+    def legs_count(self) -> int:
+        """How many legs it has, or has asked for."""
+        return len(self._supply.legs)
+
+    @property
     def held_bytes(self) -> int:
         """The memory that audio, text and outputs take."""
         turns = self._turns
         return turns.held_bytes + turns.kept_bytes + turns.text_bytes + self._outlet.held_bytes
+
+    def frame_rest_samples(self) -> int:
+        """How many samples the open turn lacks until the model has the next frame whole, and can say something new."""
+        turn, profile = self._turns.open, self._profile
+        received = 0 if turn is None else turn.received_samples
+        return (profile.look_ahead_samples - received) % profile.frame_samples or profile.frame_samples
 
     def delay_s(self, leg_id: int, now: float) -> float:
         """How long ago the oldest audio was sent to a leg that it has not consumed, in seconds."""
         leg = self._supply.legs.find(leg_id)
         return 0.0 if leg is None else leg.delay_s(now)
 
+    def lag_s(self, now: float) -> float:
+        """See `Lifetime.lag_s`."""
+        return self._lifetime.lag_s(now)
+
+    def survey(self, now: float) -> Survey:
+        """How it stands, for an operator."""
+        return Survey(
+            is_attached=self.is_attached,
+            is_queued=self._supply.legs.is_queued,
+            is_parked=self.is_parked,
+            is_leaving=self._departure.deadline is not None or self._departure.is_under_way,
+            recovering=self.recovering,
+            generation=self.generation,
+            lag_s=self.lag_s(now),
+            received_s=self._intake.cursor / SAMPLE_RATE,
+            held_s=self._turns.held_samples / SAMPLE_RATE,
+            held_bytes=self.held_bytes,
+            dropped_s=self.tally.dropped_samples / SAMPLE_RATE,
+            turns=len(self._turns),
+            legs=len(self._supply.legs),
+        )
+
     def open(self, now: float) -> list[Effect]:
-        """Begin: ask for the leg at once, so that it is there when the first audio is."""
-        self._supply.legs.open(now)
+        """Begin: ask for the leg at once, so that it is there when the first audio is. A session that comes from
+        another server asks for one if there is something to do."""
+        if self._relocation.is_new:
+            self._supply.stay(now)
+        else:
+            self._supply.legs.open(now)
+        self._lifetime.begin(now, self._relocation.age_s)
         return self._taken()
 
     def handle(self, event: ev.Event, now: float) -> list[Effect]:
@@ -112,7 +192,9 @@ class Session:
             return []
         try:
             _HANDLERS[type(event)](self, event, now)
-            self._settle()
+            self._settle(now)
+            if not self.ended:
+                self._relocation.look(now)
         except ParleyError as error:
             self._end(error)
         return self._taken()
@@ -123,11 +205,18 @@ class Session:
             return []
         try:
             handle_input = _INPUT_HANDLERS.get(type(event))
-            if handle_input is not None:
-                handle_input(self._intake, event, now)
-            else:
+            if handle_input is None:
                 _CONNECTION_HANDLERS[type(event)](self, event, now)
-            self._settle()
+            elif self._departure.is_under_way:
+                # It is not counted, so the client sends it again.
+                return []
+            else:
+                handle_input(self._intake, event, now)
+                self._lifetime.heard_at = now
+            self._settle(now)
+            if type(event) is not ev.AudioReceived and not self.ended:
+                # Never within a message: a part of it would be heard here, and all of it elsewhere.
+                self._relocation.look(now)
         except ParleyError as error:
             self._end(error)
         return self._taken()
@@ -137,28 +226,35 @@ class Session:
         self._out.clear()
         return effects
 
-    def _settle(self) -> None:
+    def _settle(self, now: float) -> None:
         """What follows from any move: how much is held decides whether the client is read, and a drain may be over."""
         if self.ended:
             return
-        self._intake.bound()
+        self._intake.bound(now)
         if self._intake.generation:
-            self._supply.forget()
+            self._supply.losses.forget()
+        if self._standing.is_queued and not self._supply.legs.is_queued:
+            self._standing.admitted()
         head = self._turns.head
         is_idle = head is None or (len(self._turns) == 1 and not head.has_work)
         if self._intake.is_finished and head is None:
             self._end(None)
-        elif self._drain_deadline is not None and is_idle:
+        elif self._departure.deadline is not None and is_idle and not self._departure.may_move:
             raise ParleyError("shutting-down")
 
     # ---- the client's connections
 
     def _client_blocked(self, _event: ev.ClientBlocked, _now: float) -> None:
+        self._departure.client_reads = False
         self._outlet.shut()
 
-    def _client_unblocked(self, _event: ev.ClientUnblocked, _now: float) -> None:
+    def _client_unblocked(self, _event: ev.ClientUnblocked, now: float) -> None:
+        if self._departure.is_under_way:
+            self._departure.client_reads = True
+            return
         self._outlet.open()
         self._intake.reads_again()
+        self._standing.reads_again(now)
 
     def _client_closed(self, _event: ev.ClientClosed, now: float) -> None:
         if not self._outlet.is_numbered:
@@ -168,12 +264,13 @@ class Session:
         self._outlet.shut()
         self._detach_deadline = now + self._limits.resume_window_s
 
-    def _resume_enabled(self, _event: ev.ResumeEnabled, _now: float) -> None:
-        if self._outlet.is_numbered or not self._limits.resume_window_s:
+    def _resume_enabled(self, _event: ev.ResumeEnabled, now: float) -> None:
+        if self._outlet.is_numbered or not self._limits.resume_window_s or self._departure.is_under_way:
             return
         self._outlet.begin_numbers()
         self._intake.begin_count()
         self._out.append(IssueToken())
+        self._standing.tell(now)
 
     def _session_closed(self, _event: ev.SessionClosed, _now: float) -> None:
         self._end(None)
@@ -187,18 +284,32 @@ class Session:
         if not outlet.can_repeat(event.seq):
             out.append(CloseAttachment(event.generation, ParleyError("gap")))
             return
+        if self._departure.is_under_way:
+            out.append(CloseAttachment(event.generation, ParleyError("moved")))
+            return
         if self.is_attached:
             out.append(CloseAttachment(self.generation, ParleyError("superseded")))
         self.generation = event.generation
         intake.listen(event.generation)
         self._detach_deadline = None
         out.append(Attach(event.generation))
-        replayed, lost = tuple(supply.restored), tuple(supply.missed)
-        outcome = Outcome.RESTARTED if lost else Outcome.REHYDRATED if replayed else Outcome.RESUMED
+        replayed, lost = tuple(supply.losses.restored), tuple(supply.losses.missed)
+        is_other_leg = bool(replayed) or self._relocation.is_new
+        outcome = Outcome.RESTARTED if lost else Outcome.REHYDRATED if is_other_leg else Outcome.RESUMED
+        self._relocation.is_new = False
         outlet.resume(Resumed(outcome, intake.inputs, intake.cursor, replayed, lost), event.seq)
+        self._lifetime.attached(now)
+        self._standing.tell(now)
         supply.pump(now)
 
     # ---- the leg
+
+    def _leg_queued(self, event: ev.LegQueued, now: float) -> None:
+        if self._supply.legs.queued(event.leg):
+            self._standing.queued(event.position, event.eta_s, now)
+
+    def _leg_admitted(self, event: ev.LegAdmitted, now: float) -> None:
+        self._supply.legs.admitted(event.leg, now)
 
     def _leg_opened(self, event: ev.LegOpened, now: float) -> None:
         self._supply.leg_opened(event.leg, now)
@@ -228,42 +339,111 @@ class Session:
     # ---- time and the server
 
     def _drain_started(self, event: ev.DrainStarted, now: float) -> None:
-        self._drain_deadline = event.deadline
-        self._supply.pump(now)
+        self._departure.announce(event, can_move=self._outlet.is_numbered)
+        self._standing.leaving(event.deadline, now, moves=self._departure.may_move)
+        if not self._departure.is_under_way:
+            self._supply.pump(now)
 
-    def _rotation_asked(self, _event: ev.RotationAsked, _now: float) -> None:
-        self._supply.rotation.ask()
+    def _drain_cancelled(self, _event: ev.DrainCancelled, _now: float) -> None:
+        self._departure.cancel()
+        self._standing.stays()
+
+    # ---- another server
+
+    def _state_stored(self, _event: ev.StateStored, _now: float) -> None:
+        if self._departure.is_under_way:
+            self._close()
+            self._out.append(LeaveSession())
+
+    def _state_refused(self, _event: ev.StateRefused, now: float) -> None:
+        self._relocation.stay(now)
+
+    def state(self, now: float) -> SessionState:
+        """The session as data, for another server: what StoreState asks for."""
+        return self._relocation.state(now, forward_empty_deltas=self._limits.forward_empty_deltas)
+
+    def window_s(self, now: float) -> float:
+        """How long the client has, from now on, to come back for the session."""
+        window_s = self._limits.resume_window_s
+        return window_s if self._detach_deadline is None else max(0.0, self._detach_deadline - now)
+
+    @classmethod
+    def restored(
+        cls,
+        state: SessionState,
+        limits: SessionLimits,
+        models: Collection[str],
+        profile: ModelProfile,
+        now: float,
+        *,
+        jitter: float = 0.5,
+        context_s: float = 0.0,
+    ) -> "Session":
+        """The session that another server had: nobody is attached, and it waits for `open`.
+
+        Raises:
+            UnknownOutputError, ValueError: there is something in it that this release does not know.
+        """
+        limits = replace(limits, forward_empty_deltas=state.forward_empty_deltas)
+        session = cls(limits, models, profile, jitter=jitter, context_s=context_s, generation=0)
+        session._relocation.restore(state)
+        session._detach_deadline = now + limits.resume_window_s
+        return session
+
+    def _end_asked(self, _event: ev.EndAsked, _now: float) -> None:
+        raise ParleyError("ended-by-operator")
+
+    def _rotation_asked(self, event: ev.RotationAsked, now: float) -> None:
+        self._supply.rotation_asked(event.leg, event.at_once_at, now)
 
     def next_deadline(self) -> float | None:
         """When to fire the timer next, on the clock of `now`; None when there is nothing to wait for."""
-        times = (self._supply.deadline(), self._drain_deadline, self._detach_deadline)
-        return None if self.ended else min((at for at in times if at is not None), default=None)
+        if self.ended:
+            return None
+        if self._departure.is_under_way:
+            return self._departure.next_deadline()
+        times = (
+            self._supply.deadline(),
+            self._departure.next_deadline(),
+            self._detach_deadline,
+            self._lifetime.deadline(),
+        )
+        return min((at for at in times if at is not None), default=None)
 
     def _timer_fired(self, _event: ev.TimerFired, now: float) -> None:
-        if self._drain_deadline is not None and now >= self._drain_deadline:
+        if self._departure.is_over(now):
             raise ParleyError("shutting-down", "The turn in flight did not finish in time.")
+        if self._departure.is_under_way:
+            return
         if self._detach_deadline is not None and now >= self._detach_deadline:
             raise ParleyError("expired")
+        self._lifetime.look(now)
         self._supply.timer_fired(now)
 
     def _end(self, error: ParleyError | None) -> None:
         """The end, explicit: the legs go, and the client is told why."""
-        self.ended = True
         self._supply.close()
-        self._turns.clear()
         seq = 0
         if self.is_attached:
             self._outlet.open()
             seq = self._outlet.last_number()
-        self._outlet.clear()
+        self._close()
         self._out.append(EndSession(error, seq))
+
+    def _close(self) -> None:
+        self.ended = True
+        self._supply.close()
+        self._turns.clear()
+        self._outlet.clear()
 
     def check(self) -> None:
         """Assert the invariants; for tests and simulation."""
         self._turns.check()
         self._outlet.check()
         self._supply.check()
-        if self.ended:
+        if not self.ended:
+            self._intake.check()
+        else:
             assert self._supply.legs.at_work is None, "an ended session has no leg"
             assert not len(self._turns), "an ended session holds nothing"
             assert not self.held_bytes, "an ended session holds nothing"
@@ -275,11 +455,17 @@ _HANDLERS: dict[type, Callable[[Session, Any, float], None]] = {
     ev.DeltaReceived: Session._delta_received,
     ev.TurnTranscribed: Session._turn_transcribed,
     ev.SpeechMeasured: Session._speech_measured,
+    ev.LegQueued: Session._leg_queued,
+    ev.LegAdmitted: Session._leg_admitted,
     ev.LegOpened: Session._leg_opened,
     ev.LegFailed: Session._leg_failed,
     ev.LegBlocked: Session._leg_blocked,
     ev.LegUnblocked: Session._leg_unblocked,
     ev.DrainStarted: Session._drain_started,
+    ev.DrainCancelled: Session._drain_cancelled,
+    ev.StateStored: Session._state_stored,
+    ev.StateRefused: Session._state_refused,
+    ev.EndAsked: Session._end_asked,
     ev.RotationAsked: Session._rotation_asked,
     ev.TimerFired: Session._timer_fired,
 }
@@ -298,6 +484,7 @@ _INPUT_HANDLERS: dict[type, Callable[[Intake, Any, float], None]] = {
     ev.InputFinished: Intake.finished,
     ev.TurnCancelled: Intake.cancelled,
     ev.ModelNamed: Intake.model_named,
+    ev.PoliciesChosen: Intake.policies_chosen,
     ev.InputRejected: Intake.rejected,
     ev.OutputAcked: Intake.output_acked,
 }

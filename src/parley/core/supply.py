@@ -3,22 +3,25 @@
 `docs/design/session-layer.md` describes replay, rotation and the replay point; this is where they happen.
 """
 
-from parley.core.content import SAMPLE_RATE, Text
+from parley.core.content import Text
 from parley.core.coverage import Coverage
-from parley.core.effects import Effect, EndTurn
+from parley.core.effects import Effect, EndTurn, LegPurpose
 from parley.core.errors import ParleyError
 from parley.core.feed import Feed
 from parley.core.leg import Leg, LegState
 from parley.core.legs import Legs
 from parley.core.limits import SessionLimits
+from parley.core.losses import Losses
 from parley.core.narration import Narration
-from parley.core.notices import Outcome, Recovered, Recovering
 from parley.core.outlet import Outlet
+from parley.core.parking import Parking
 from parley.core.pauses import Pauses
 from parley.core.profile import ModelProfile
 from parley.core.recovery import Recovery
-from parley.core.rejoin import Joint
+from parley.core.relief import Relief
 from parley.core.rotation import Rotation
+from parley.core.snapshot import RecoveryState
+from parley.core.succession import Succession
 from parley.core.turns import Turn, TurnQueue
 from parley.core.usage import Usage
 from parley.core.watchdog import Watchdog
@@ -26,34 +29,30 @@ from parley.core.watchdog import Watchdog
 _FAILURES_MAX = 4
 """Legs that may fail on a turn without getting further before the turn is given up."""
 
-_BACKLOG_SAMPLES = SAMPLE_RATE
-"""Audio that waits beyond which a leg is held back until its successor has caught up."""
-
 
 class Supply:
     """Legs and the turn that they serve. Effects are appended to `out`; a ParleyError that is raised ends the session.
 
-    `legs` serve the head of `turns`. `restored` and `missed` collect the intervals that were decoded again and lost;
-    the session empties them.
+    `legs` serve the head of `turns`, `losses` has the one that is being repaired.
     """
 
     __slots__ = (
         "_coverage",
-        "_jitter",
         "_limits",
         "_narration",
         "_out",
         "_outlet",
+        "_parking",
         "_pauses",
         "_profile",
+        "_succession",
         "_turns",
         "_was_ready",
         "_watchdog",
         "feed",
         "legs",
-        "missed",
-        "recovery",
-        "restored",
+        "losses",
+        "relief",
         "rotation",
     )
 
@@ -73,7 +72,6 @@ class Supply:
         self._turns = turns
         self._outlet = outlet
         self._out = out
-        self._jitter = jitter
         self._was_ready = False
         self._coverage = Coverage(profile)
         self._pauses = Pauses(profile, turns, out)
@@ -82,9 +80,20 @@ class Supply:
         self._watchdog = Watchdog(limits, is_paced=self.feed.is_paced)
         self.rotation = Rotation(limits, profile, context_s=context_s)
         self.legs = Legs(profile, out)
-        self.recovery: Recovery | None = None
-        self.restored: list[tuple[int, int]] = []
-        self.missed: list[tuple[int, int]] = []
+        self.losses = Losses(limits, self.legs, outlet, jitter=jitter)
+        self._succession = Succession(profile, self.legs, self.rotation, self._narration)
+        self.relief = Relief(profile, self.legs, self.rotation, self.losses, self._succession)
+        self._parking = Parking(limits, profile, turns, self._narration, out)
+
+    @property
+    def recovery(self) -> Recovery | None:
+        """The loss of a leg that is being repaired."""
+        return self.losses.recovery
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether there is no leg because none is needed."""
+        return self.legs.at_work is None and self.losses.recovery is None
 
     # ---- the common path
 
@@ -123,19 +132,28 @@ class Supply:
             if not turn.given_up:
                 # Answered here: vLLM answers alike, but releases before 0.17 died of it.
                 self._narration.end_empty(turn)
+        else:
+            self._drop_unwanted()
+
+    def _drop_unwanted(self) -> None:
+        """Others may have the stream that is waited for when there is nothing left to do with it."""
+        leg = self.legs.at_work
+        if leg is not None and leg.is_queued and leg.purpose is not LegPurpose.NEW:
+            self.legs.drop()
 
     def _work(self, turn: Turn, now: float) -> None:
         leg = self.legs.at_work
         if leg is None:
-            if self.recovery is None:
-                self.legs.open(now)
+            if self.losses.recovery is None and not self._parking.holds(turn):
+                self._parking.end()
+                self.legs.open(now, LegPurpose.RETURN)
             return
         if leg.state is LegState.READY:
             if self.feed.is_full(turn):
                 self.feed.make_room(turn, next_piece=turn.journal.next)
             self._begin(leg, turn, now)
         if leg.state is LegState.RUNNING:
-            if not self._waits_for_successor(leg, turn):
+            if not self._succession.holds_back(leg, turn):
                 self.feed.advance(leg, turn, now)
             if turn.closed and leg.piece == turn.journal.next:
                 leg.state = LegState.FLUSHING
@@ -148,21 +166,15 @@ class Supply:
         if leg.is_at_work and self.feed.is_full(turn):
             self._make_room(leg, turn, now)
 
-    def _waits_for_successor(self, leg: Leg, turn: Turn) -> bool:
-        """Whether a leg is not fed, because with a backlog its successor would never catch up with it."""
-        successor = self.legs.successor
-        if successor is None or successor.state is not LegState.RUNNING:
-            return False
-        return turn.held_samples > _BACKLOG_SAMPLES and successor.consumed < leg.consumed
-
     def _begin(self, leg: Leg, turn: Turn, now: float) -> None:
         said = self.feed.begin(leg, turn, now)
         if leg is self.legs.at_work:
             self.rotation.began((turn.fed - leg.base) // self._profile.frame_samples)
         self._pauses.began(leg)
-        if self.recovery is not None and leg is self.legs.at_work:
+        recovery = self.losses.recovery
+        if recovery is not None and leg is self.legs.at_work:
             leg.is_replaying = True
-            self.recovery.began(leg.base, said)
+            recovery.began(leg.base, said)
 
     def _make_room(self, leg: Leg, turn: Turn, now: float) -> None:
         self.feed.make_room(turn, next_piece=leg.piece)
@@ -183,17 +195,17 @@ class Supply:
         if leg is None or leg.state is not LegState.CONNECTING:
             return
         leg.state = LegState.READY
+        leg.is_queued = False
+        leg.progress_at = now
         self._was_ready = True
         if leg is self.legs.successor:
-            old = self.legs.at_work
-            assert old is not None, "a successor succeeds somebody"
-            turn = old.turn
+            turn = self._turns.head
             assert turn is not None, "it is dropped when the turn ends"
-            if max(turn.replay_point, turn.journal.start) > old.spoken:
+            if self._succession.can_begin(turn):
+                self._begin(leg, turn, now)
+            else:
                 # Nobody would say the words between.
                 self.legs.drop_successor()
-            else:
-                self._begin(leg, turn, now)
         self.pump(now)
 
     def leg_blocked(self, leg_id: int, now: float) -> None:
@@ -221,10 +233,10 @@ class Supply:
             return
         leg.moved(text, now)
         if leg is self.legs.successor:
-            self._successor_moved(leg, turn, text)
+            self._succession.moved(leg, turn, text)
         else:
             self._leg_moved(leg, turn, text)
-            self._look_for_rotation(leg, now)
+            self.relief.look(leg, now)
         self.pump(now)
 
     def _leg_moved(self, leg: Leg, turn: Turn, text: Text) -> None:
@@ -234,13 +246,19 @@ class Supply:
                 self.legs.successor.rejoin.expect_more(leg.spoken, text)
         self._narration.hear(leg, turn, text)
         if leg.is_replaying:
-            self._look_for_recovery(leg)
+            self.losses.look(leg)
         if not leg.is_replaying and self.legs.successor is None:
             self._pauses.look(leg, turn)
+            self._parking.look(leg, turn)
 
     def speech_measured(self, leg_id: int, speech_samples: int, now: float) -> None:
         """Whether a long run of empty deltas was a pause, or a model that went mute."""
         leg = self.legs.at_work
+        if not leg_id:
+            if self.legs.successor is None and self._parking.measured(leg, speech_samples):
+                self.relief.drop()
+            self.pump(now)
+            return
         if leg is None or leg.id != leg_id or leg.turn is None or self.legs.successor is not None:
             return
         if self._pauses.is_mute(leg, leg.turn, speech_samples):
@@ -259,10 +277,13 @@ class Supply:
         if not is_asked or (self.feed.is_paced and not self._coverage.is_whole(leg, turn)):
             self.lose(leg, ParleyError("upstream-truncated"), now)
             return
-        self._recovered()
+        self.losses.repaired()
         self._turns.remove(turn)
         self._narration.end(leg, turn, text, usage)
         leg.finish()
+        leg.progress_at = now
+        if self.rotation.is_asked:
+            self.relief.drop()
         self.pump(now)
 
     # ---- losing legs
@@ -277,35 +298,32 @@ class Supply:
         """Give a leg up, and see to another if its work is not done."""
         if leg is self.legs.successor:
             self.legs.drop_successor()
+            if error.code == "at-capacity":
+                self.relief.no_room(error, now)
             # The leg at work may have waited for it.
             self.pump(now)
             return
-        self.legs.drop()
+        self.relief.drop()
         if leg.state is LegState.CONNECTING and not self._was_ready:
             # Nothing has been begun that would be worth waiting for.
             raise error
         turn = self._turns.head
         if leg.state is LegState.READY or turn is None or not turn.started or not turn.has_work:
             # Between turns nothing is lost with it: the next turn opens another.
-            self.recovery = None
+            self.losses.recovery = None
             self.pump(now)
             return
-        if self.recovery is None:
-            deadline = now + self._limits.recovery_timeout_s
-            self.recovery = Recovery(turn, leg.consumed, error, deadline=deadline, jitter=self._jitter)
-            self._outlet.notice(Recovering(error.code))
-        else:
-            self.recovery.failed(error, leg.consumed)
+        recovery = self.losses.begin(leg, turn, error, now)
         if leg.deltas:
             # A leg that never answered says nothing about the turn: its server may be on its way down.
             turn.failed_at(leg.consumed)
         if turn.failures >= _FAILURES_MAX:
             self._give_up(turn, error, now)
         elif self.legs.successor is not None:
-            self._promote(self.legs.successor, self.recovery, now)
+            self._promote(self.legs.successor, recovery, now)
         else:
-            self.recovery.schedule(now)
-            self._retry(now)
+            recovery.schedule(now)
+            self.losses.retry(now)
 
     def _promote(self, successor: Leg, recovery: Recovery, now: float) -> None:
         """The successor is at it already."""
@@ -315,27 +333,6 @@ class Supply:
             successor.is_replaying = True
             recovery.began(successor.base, successor.base)
         self.pump(now)
-
-    def _retry(self, now: float) -> None:
-        recovery = self.recovery
-        if recovery is not None and recovery.retry_at is not None and now >= recovery.retry_at:
-            recovery.retry_at = None
-            self.legs.open(now)
-
-    def _look_for_recovery(self, leg: Leg) -> None:
-        is_joined = leg.rejoin is None or leg.rejoin.is_overdue(leg.spoken)
-        if is_joined and (self.recovery is None or leg.consumed >= self.recovery.position):
-            leg.is_replaying = False
-            self._recovered()
-
-    def _recovered(self) -> None:
-        recovery, self.recovery = self.recovery, None
-        if recovery is None:
-            return
-        outcome = Outcome.RESTARTED if recovery.lost else Outcome.REHYDRATED if recovery.replayed else Outcome.RESUMED
-        self.restored += recovery.replayed
-        self.missed += recovery.lost
-        self._outlet.notice(Recovered(outcome, recovery.replayed, recovery.lost))
 
     def _give_up(self, turn: Turn, error: ParleyError, now: float) -> None:
         """A turn fails alone."""
@@ -349,45 +346,22 @@ class Supply:
         if turn is not self._turns.head:
             return
         self.legs.drop_successor()
-        self.recovery = None
+        self.losses.recovery = None
         if self.legs.at_work is not None and self.legs.at_work.is_at_work:
-            self.legs.drop()
+            self.relief.drop()
 
-    def forget(self) -> None:
-        """The client knows what was decoded again and lost until now."""
-        self.restored.clear()
-        self.missed.clear()
+    # ---- legs that come and go on purpose
 
-    # ---- rotation
+    def rotation_asked(self, leg_id: int, at_once_at: float | None, now: float) -> None:
+        """See `Relief.ask`."""
+        self.relief.ask(leg_id, at_once_at, now)
+        self.pump(now)
 
-    def _look_for_rotation(self, leg: Leg, now: float) -> None:
-        if self.legs.successor is not None or not self._is_steady(leg):
-            return
-        if self.rotation.is_due(leg.deltas, leg.silent_frames):
-            self.rotation.tried(leg.deltas)
-            self.legs.open_successor(now)
-
-    @staticmethod
-    def _is_steady(leg: Leg) -> bool:
-        """Whether a leg is in the midst of its turn and says nothing again: one that another can succeed."""
-        return leg.state is LegState.RUNNING and not leg.is_replaying and leg.rejoin is None
-
-    def _successor_moved(self, leg: Leg, turn: Turn, text: Text) -> None:
-        old, rejoin = self.legs.at_work, leg.rejoin
-        assert old is not None, "a successor succeeds somebody"
-        joint = rejoin.hear(leg.spoken, text) if rejoin is not None else Joint("")
-        if leg.consumed < old.consumed:
-            return
-        leg.overlap_frames += 1
-        if joint is None:
-            if leg.overlap_frames > self._profile.settle_frames:
-                # It says less than the one that it is to succeed.
-                self.legs.drop_successor()
-            return
-        self.legs.succeed()
-        self.rotation.replaced(leg.deltas)
-        leg.is_replaying = False
-        self._narration.hand_over(leg, turn, joint)
+    def _look_for_parking(self, now: float) -> None:
+        leg = self.legs.at_work
+        if leg is not None and self.legs.successor is None and self._parking.is_due(leg, now):
+            self._parking.begin(leg)
+            self.relief.drop()
 
     # ---- time
 
@@ -397,14 +371,19 @@ class Supply:
 
     def deadline(self) -> float | None:
         """When the timer has something to do, if ever."""
-        times = [self._watchdog.deadline(leg) for leg in (self.legs.at_work, self.legs.successor) if leg is not None]
-        if self.recovery is not None and self._awaits_leg:
-            times += [self.recovery.deadline, self.recovery.retry_at]
+        leg, successor = self.legs.at_work, self.legs.successor
+        times = [self._watchdog.deadline(each) for each in (leg, successor) if each is not None]
+        times.append(self.rotation.at_once_at)
+        if leg is not None and successor is None:
+            times.append(self._parking.due_at(leg))
+        recovery = self.losses.recovery
+        if recovery is not None and self._awaits_leg:
+            times += [recovery.deadline, recovery.retry_at]
         return min((at for at in times if at is not None), default=None)
 
     def timer_fired(self, now: float) -> None:
         """Look at everything that has a deadline."""
-        recovery = self.recovery
+        recovery = self.losses.recovery
         if recovery is not None and self._awaits_leg and now >= recovery.deadline:
             if not recovery.had_leg:
                 raise recovery.error
@@ -414,19 +393,53 @@ class Supply:
             error = self._watchdog.bite(leg, now) if leg is not None else None
             if leg is not None and error is not None:
                 self.lose(leg, error, now)
-        self._retry(now)
+        self.losses.retry(now)
+        if self.legs.at_work is not None and self.rotation.is_asked:
+            self.relief.look(self.legs.at_work, now)
+        self._look_for_parking(now)
 
     # ---- the end
 
     def close(self) -> None:
         """Close all legs."""
         self.legs.close()
-        self.recovery = None
+        self.rotation.withdraw()
+        self.losses.recovery = None
 
     def check(self) -> None:
         """Assert the invariants."""
         head, leg = self._turns.head, self.legs.at_work
         self.legs.check(head)
-        if self.recovery is not None:
-            assert self.recovery.turn is head, "what is recovered is the turn at work"
-            assert leg is not None or self.recovery.retry_at is not None, "another leg is on its way"
+        recovery = self.losses.recovery
+        if recovery is not None:
+            assert recovery.turn is head, "what is recovered is the turn at work"
+            assert leg is not None or recovery.retry_at is not None, "another leg is on its way"
+
+    # ---- another server
+
+    def leave(self) -> None:
+        """The session is about to go on elsewhere: its legs go as if they were lost, and none is asked for."""
+        leg = self.legs.at_work
+        self.legs.close()
+        self.rotation.withdraw()
+        self.losses.leave(leg)
+
+    def stay(self, now: float) -> None:
+        """The session goes on here: it takes up what it left, or what another server left."""
+        self._was_ready = True
+        self.losses.stay(now)
+        self.pump(now)
+
+    def learnt(self) -> tuple[bool | None, int]:
+        """What is known of the model server: see `Coverage` and `Pauses`."""
+        return self._coverage.counts_otherwise, self._pauses.mutes
+
+    def restore(self, recovery: RecoveryState | None, *, counts_otherwise: bool | None, mutes: int) -> None:
+        """Go on with what another server's legs have left behind, and what was learnt there."""
+        self._coverage.counts_otherwise, self._pauses.mutes = counts_otherwise, mutes
+        if recovery is not None:
+            turn = self._turns.head
+            assert turn is not None, "there is a turn to be recovered"
+            self.losses.restore(recovery, turn, self.feed.base_of(turn))
+        else:
+            self._parking.turn = self._turns.head

@@ -4,9 +4,14 @@ from collections import deque
 from collections.abc import Iterable
 
 from parley.core.content import Text
+from parley.core.snapshot import TranscriptState
 
 _ENTRY_OVERHEAD_BYTES = 200
 """What a piece of text costs beside its characters: the object, its bytes, a pair and an integer (measured)."""
+
+
+RECENT_MAX_BYTES = 1_048_576
+"""What recent text may take: hours of speech, but a model server may say anything."""
 
 
 class Transcript:
@@ -18,6 +23,7 @@ class Transcript:
     """
 
     __slots__ = (
+        "_bytes_limit",
         "_bytes_max",
         "_dropped",
         "_recent",
@@ -31,6 +37,7 @@ class Transcript:
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
+        self._bytes_limit = bytes_max + RECENT_MAX_BYTES
         self._settled: deque[tuple[int, Text]] = deque()
         self._dropped = 0
         self._recent: deque[tuple[int, Text]] = deque()
@@ -56,6 +63,9 @@ class Transcript:
         self._recent.append((position, text))
         self.last_position = position
         self.bytes += len(text.literal) + _ENTRY_OVERHEAD_BYTES
+        if self.bytes > self._bytes_limit:
+            # So much is not said of the audio that a replay has: what was said first stands.
+            self.settle(self._recent[len(self._recent) // 2][0])
 
     def settle(self, position: int) -> None:
         """No leg will say again what was said by this position."""
@@ -97,3 +107,25 @@ class Transcript:
         assert self.bytes == sum(len(text.literal) + _ENTRY_OVERHEAD_BYTES for _, text in entries)
         positions = [position for position, _ in self._recent]
         assert positions == sorted(positions), "text is in order"
+
+    def state(self) -> TranscriptState:
+        """The text and where it is, as data."""
+        return TranscriptState(
+            tuple(self._settled),
+            tuple(self._recent),
+            self._dropped,
+            self.last_position,
+            self.from_position,
+            self.ends_otherwise,
+            self.settled_characters,
+        )
+
+    def restore(self, state: TranscriptState) -> None:
+        """Go on from what another one had."""
+        self._settled, self._recent = deque(state.settled), deque(state.recent)
+        self._dropped = state.dropped
+        self.last_position = state.last_position
+        self.from_position = state.from_position
+        self.ends_otherwise = state.ends_otherwise
+        self.settled_characters = state.settled_characters
+        self.bytes = sum(len(text.literal) + _ENTRY_OVERHEAD_BYTES for _, text in (*self._settled, *self._recent))

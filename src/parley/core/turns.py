@@ -5,9 +5,12 @@ it starts the turn. Nothing of it is lost; it waits here, bounded.
 """
 
 from collections import deque
+from collections.abc import Iterable, Iterator
 
 from parley.core.content import Audio
+from parley.core.holes import Holes
 from parley.core.journal import PIECE_OVERHEAD_BYTES, Journal, cost_bytes
+from parley.core.snapshot import TurnState
 from parley.core.transcript import Transcript
 
 
@@ -15,9 +18,10 @@ class Turn:
     """One utterance. `started`: a transcript was asked for. `closed`: its audio is complete. `given_up`: its failure
     was reported, and the rest of its input is dropped.
 
-    `begin` is where it begins on the session's cursor; all other positions are samples since then. `fed` is how far its
-    audio has ever been sent to a model, `replay_point` where another leg would begin, `top` how far the client's clock
-    of deltas has come, `furthest` how far a model got, and `failures` how often legs failed without getting further.
+    `begin` is where it begins on the session's cursor; all other positions are samples since then, without those that
+    were dropped in `holes`: they count what models hear. `fed` is how far its audio has ever been sent to a model,
+    `replay_point` where another leg would begin, `top` how far the client's clock of deltas has come, `furthest` how
+    far a model got, and `failures` how often legs failed without getting further.
     `short_share` is the share of its audio that the deltas of the last leg covered which ended it before its end.
     """
 
@@ -28,6 +32,7 @@ class Turn:
         "fed",
         "furthest",
         "given_up",
+        "holes",
         "item",
         "journal",
         "replay_point",
@@ -44,6 +49,7 @@ class Turn:
         self.closed = False
         self.given_up = False
         self.journal = Journal()
+        self.holes = Holes()
         self.transcript = Transcript(text_max_bytes)
         self.fed = 0
         self.replay_point = 0
@@ -54,7 +60,7 @@ class Turn:
 
     @property
     def received_samples(self) -> int:
-        """Its audio so far."""
+        """Its audio so far, without what was dropped."""
         return self.journal.end
 
     @property
@@ -67,12 +73,52 @@ class Turn:
         """Whether there is anything in it for a model."""
         return self.journal.end > 0 and not self.given_up
 
+    def cursor(self, position: int) -> int:
+        """Where the audio from a position on begins, on the session's cursor."""
+        return self.begin + self.holes.begin(position)
+
+    def interval(self, begin: int, end: int) -> tuple[int, int]:
+        """The audio between two positions on the session's cursor, with what was dropped between them."""
+        first = self.cursor(begin)
+        return first, max(first, self.begin + self.holes.end(end))
+
     def failed_at(self, position: int) -> None:
         """A leg failed on it, having got this far."""
         if position > self.furthest:
             self.furthest = position
             self.failures = 0
         self.failures += 1
+
+    def state(self) -> TurnState:
+        """All of it as data."""
+        return TurnState(
+            item=self.item,
+            begin=self.begin,
+            started=self.started,
+            closed=self.closed,
+            given_up=self.given_up,
+            fed=self.fed,
+            replay_point=self.replay_point,
+            furthest=self.furthest,
+            failures=self.failures,
+            short_share=self.short_share,
+            top=self.top,
+            transcript=self.transcript.state(),
+            journal=self.journal.state(),
+            holes=tuple(self.holes.zones),
+        )
+
+    @classmethod
+    def restored(cls, state: TurnState, *, text_max_bytes: int) -> "Turn":
+        """Go on with another one."""
+        turn = cls(state.item, state.begin, started=state.started, text_max_bytes=text_max_bytes)
+        turn.closed, turn.given_up = state.closed, state.given_up
+        turn.fed, turn.replay_point, turn.top = state.fed, state.replay_point, state.top
+        turn.furthest, turn.failures, turn.short_share = state.furthest, state.failures, state.short_share
+        turn.transcript.restore(state.transcript)
+        turn.journal.restore(state.journal)
+        turn.holes = Holes(state.holes)
+        return turn
 
 
 class TurnQueue:
@@ -93,6 +139,9 @@ class TurnQueue:
 
     def __len__(self) -> int:
         return len(self._turns)
+
+    def __iter__(self) -> Iterator[Turn]:
+        return iter(self._turns)
 
     @property
     def head(self) -> Turn | None:
@@ -170,6 +219,16 @@ class TurnQueue:
         """Let the oldest audio of a turn go, which the model was sent."""
         self.kept_bytes -= cost_bytes(turn.journal.drop())
 
+    def skip(self, turn: Turn, count: int) -> tuple[int, int]:
+        """Let so many of the pieces go that were not sent, the oldest first. Returns their interval on the cursor."""
+        begin = turn.cursor(turn.fed)
+        index, _ = turn.journal.locate(turn.fed)
+        samples, cost = turn.journal.cut(index, count)
+        turn.holes.add(turn.fed, samples)
+        self.held_samples -= samples
+        self.held_bytes -= cost
+        return begin, begin + samples
+
     def remove(self, turn: Turn) -> None:
         """A turn is over: transcribed, failed or given up."""
         self.void(turn)
@@ -205,7 +264,33 @@ class TurnQueue:
         assert not any(turn.fed and not turn.given_up for turn in list(self._turns)[1:]), (
             "only the first is at the model"
         )
+        ends = [turn.begin + turn.journal.end + turn.holes.samples for turn in self._turns]
+        assert all(end <= turn.begin for end, turn in zip(ends, list(self._turns)[1:], strict=False)), (
+            "turns follow each other"
+        )
         for turn in self._turns:
             turn.journal.check()
             turn.transcript.check()
+            turn.holes.check(turn.fed)
             assert turn.journal.start <= turn.fed <= turn.journal.end, "what was not sent is kept"
+
+    @property
+    def count(self) -> int:
+        """How many turns there have been."""
+        return self._count
+
+    def restore(self, states: Iterable[TurnState], count: int) -> None:
+        """Go on with another queue's turns."""
+        self._count = count
+        for state in states:
+            turn = Turn.restored(state, text_max_bytes=self._text_max_bytes)
+            self._turns.append(turn)
+            held = list(turn.journal.since(turn.fed))
+            held_bytes = sum(map(cost_bytes, held))
+            self.held_samples += turn.held_samples
+            self.held_bytes += held_bytes
+            self.kept_bytes += turn.journal.bytes - held_bytes
+
+    def state(self) -> tuple[TurnState, ...]:
+        """All turns as data, oldest first."""
+        return tuple(turn.state() for turn in self._turns)

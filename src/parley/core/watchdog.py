@@ -26,7 +26,8 @@ class Watchdog:
             case LegState.READY:
                 return None
             case LegState.CONNECTING:
-                return leg.progress_at + limits.connect_timeout_s
+                # The wait for a stream has a bound of its own, where there are streams to be had.
+                return None if leg.is_queued else leg.progress_at + limits.connect_timeout_s
             case LegState.FLUSHING:
                 return leg.progress_at + limits.flush_timeout_s
         if not self._is_paced and not leg.blocked:

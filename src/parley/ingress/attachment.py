@@ -1,5 +1,6 @@
 """The seam between a client's connection and the session it is attached to."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +17,10 @@ class SessionName:
 
     session_id: str
     created_s: int
+
+
+OnFetched = Callable[[ParleyError | None], None]
+"""Called when a session was looked for, with the reason why it can't go on here, if it can't."""
 
 
 class Attachment(Protocol):
@@ -85,11 +90,19 @@ class SessionHost(Protocol):
     def resume_window_s(self) -> float:
         """How long a session waits for its client to come back; 0 when it does not."""
 
-    def check(self) -> None:
-        """Whether a session could begin now.
+    def check(self, principal: str | None = None) -> None:
+        """Whether a session of this client could begin now, or wait until it can; None is for nobody in particular.
 
         Raises:
-            ParleyError: upstream-unavailable, at-capacity or shutting-down.
+            ParleyError: upstream-unavailable, at-capacity, too-many-sessions or shutting-down.
+        """
+
+    def check_ready(self) -> None:
+        """Whether balancers should send clients here: as `check`, and not while this server is about to go away, though
+        it still takes who comes.
+
+        Raises:
+            ParleyError: as `check` does.
         """
 
     def next_arrival(self) -> int:
@@ -125,4 +138,13 @@ class SessionHost(Protocol):
 
         Raises:
             ParleyError: unknown-session, expired or wrong-principal.
+        """
+
+    def fetch(self, token: str, principal: str, on_done: OnFetched) -> bool:
+        """Have the session of a token go on here, if another server left it. False: it is here, or can't be elsewhere;
+        `resume` knows. True: it is looked for, a few seconds at most; then `on_done` is called once, with the reason
+        why it can't go on here, or None, and `resume` knows.
+
+        Raises:
+            ParleyError: it isn't even looked for.
         """

@@ -57,6 +57,11 @@ class Conversation:
         self._port: SessionPort | None = None
 
     @property
+    def transport(self) -> str:
+        """What carries it: websocket or http2."""
+        return self._arrival.transport
+
+    @property
     def has_session(self) -> bool:
         """Whether what the client says is heard; not before `begin`, and not after a refusal."""
         return self._port is not None
@@ -128,6 +133,7 @@ class Conversation:
 
     def _come_back(self, port: SessionPort, claim: Resume) -> None:
         if isinstance(port, Threshold):
+            self._waiting.leave(self)
             port.claim(claim.token, claim.seq)
         else:
             detail = "session.resume has to be the first message of its connection."

@@ -21,7 +21,7 @@ def http_application(host: SessionHost, *, body_max_bytes: int, stall_timeout_s:
     async def ping(_request: web.Request) -> web.StreamResponse:
         """Ready for a session or not; SageMaker waits 2 s for this, so it is answered from memory."""
         try:
-            host.check()
+            host.check_ready()
         except ParleyError as error:
             # Full is healthy: a container that is full must not be replaced.
             if error.code != "at-capacity":

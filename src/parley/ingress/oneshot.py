@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from parley.access.principal import principal_of
 from parley.audio.decode import AudioDecoder
 from parley.core import events as ev
 from parley.core.content import SAMPLE_RATE, Text
@@ -116,7 +117,8 @@ class Invocations:
             if request.content_length is not None and request.content_length > self._body_max_bytes:
                 raise ParleyError("message-too-large", f"The body may be {self._body_max_bytes} bytes long.")
             decoder = AudioDecoder.for_content_type(request.headers.get("Content-Type"))
-            port = attachment.port = self._host.open(attachment, forward_empty_deltas=False)
+            principal = principal_of(request.headers.get("Authorization", ""))
+            port = attachment.port = self._host.open(attachment, principal=principal, forward_empty_deltas=False)
         except ParleyError as error:
             return error_response(error)
         port.start()

@@ -6,7 +6,9 @@ The head is read once here, bounded in bytes and seconds, and handed on with the
 
 import asyncio
 import logging
+import re
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,8 +17,11 @@ from aiohttp import web
 from picows import WSAutoPingStrategy
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
+from parley.core.errors import ParleyError
+from parley.ingress.connect_gate import ConnectGate, Entry, GateLimits, Passage
 from parley.ingress.head import is_upgrade, with_plain_connection
 from parley.ingress.library_log import LibraryLog
+from parley.ingress.refusal import error_response
 from parley.ingress.upgrades import Upgrades
 from parley.ingress.websocket import SocketLimits
 
@@ -25,6 +30,8 @@ _picows_log = LibraryLog(logging.getLogger("picows.server"))
 _aiohttp_log = LibraryLog(logging.getLogger("aiohttp.server"))
 
 _HEAD_MAX_BYTES = 16_384
+_TARGET_MAX_BYTES = 2_048
+_RETURNS = re.compile(rb"GET [^ ?]*\?(?:[^ ]*&)?resume=(?:1|true|yes)[& ]", re.IGNORECASE)
 _READ_BUFFER_BYTES = 16_384
 
 
@@ -46,46 +53,83 @@ class PortLimits:
 
 
 class _Head(asyncio.Protocol):
-    """Reads a request's head and passes the connection on."""
+    """Reads a request's head, passes the gate with it, and hands the connection on.
+
+    What is done when a connection is made is done for all that are made in one turn of the loop, and so as little as
+    can be.
+    """
 
     def __init__(self, port: "Port") -> None:
         self._port = port
         self._head = bytearray()
         self._transport: asyncio.Transport | None = None
         self._timeout: asyncio.TimerHandle | None = None
+        self._entry: Entry | None = None
+        self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._port.connections.add(self._transport)
-        self._transport.get_extra_info("socket").setsockopt(
-            socket.SOL_SOCKET, socket.SO_RCVBUF, self._port.limits.receive_buffer_bytes
-        )
         loop = asyncio.get_running_loop()
         self._timeout = loop.call_later(self._port.limits.head_timeout_s, self._transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._settle()
+        if self._entry is not None:
+            self._port.gate.leave(self._entry)
 
     def data_received(self, data: bytes) -> None:
         transport = self._transport
         assert transport is not None
         self._head += data
         end = self._head.find(b"\r\n\r\n")
-        if end < 0 and len(self._head) <= _HEAD_MAX_BYTES:
+        if self._entry is not None or (end < 0 and len(self._head) <= _HEAD_MAX_BYTES):
             return
-        self._settle()
-        head, rest = bytes(self._head[: end + 4]), bytes(self._head[end + 4 :])
+        if self._timeout is not None:
+            self._timeout.cancel()
         # A head that is too long goes to aiohttp, which has an answer for it.
-        if 0 <= end < _HEAD_MAX_BYTES and is_upgrade(head):
-            self._hand_over(transport, self._port.websocket_protocol(), with_plain_connection(head) + rest)
-        else:
-            self._hand_over(transport, self._port.http_protocol(), bytes(self._head))
+        self._head_bytes = end + 4 if 0 <= end < _HEAD_MAX_BYTES else 0
+        entry = self._port.gate.enter(_passage(self._head), self._begin, self._refuse)
+        if entry.is_waiting:
+            # What is on its way may still come, but nothing after it.
+            self._entry = entry
+            transport.pause_reading()
 
     def _settle(self) -> None:
         if self._timeout is not None:
             self._timeout.cancel()
         if self._transport is not None:
             self._port.connections.discard(self._transport)
+
+    def _begin(self) -> None:
+        transport = self._transport
+        assert transport is not None
+        is_waiting, self._entry = self._entry is not None, None
+        self._settle()
+        if transport.is_closing():
+            return
+        transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_RCVBUF, self._port.limits.receive_buffer_bytes
+        )
+        if is_waiting:
+            transport.resume_reading()
+        head, rest = bytes(self._head[: self._head_bytes]), bytes(self._head[self._head_bytes :])
+        try:
+            if head and is_upgrade(head):
+                self._hand_over(transport, self._port.websocket_protocol(), with_plain_connection(head) + rest)
+            else:
+                self._hand_over(transport, self._port.http_protocol(), head + rest)
+        except BaseException:
+            # Called by the gate, it has no caller that would cut the connection.
+            transport.abort()
+            raise
+
+    def _refuse(self, error: ParleyError) -> None:
+        transport = self._transport
+        assert transport is not None
+        self._settle()
+        transport.write(error_response(error))
+        transport.close()
 
     @staticmethod
     def _hand_over(transport: asyncio.Transport, protocol: Any, received: bytes) -> None:
@@ -103,8 +147,19 @@ class _Head(asyncio.Protocol):
             rest = rest[size:]
 
 
+def _passage(head: bytearray) -> Passage:
+    """What a connection comes for, as its first line tells."""
+    line = bytes(head[:_TARGET_MAX_BYTES])
+    if _RETURNS.match(line):
+        return Passage.RETURN
+    return Passage.NEW if line.startswith(b"POST ") or is_upgrade(bytes(head)) else Passage.FREE
+
+
 class Port:
-    """The listener of one port. `start` binds it, `stop_accepting` and `close` end it."""
+    """The listener of one port. `start` binds it, `stop_accepting` and `close` end it.
+
+    Connections that have sent their request's head pass the `gate`; without one there is no limit by the second.
+    """
 
     def __init__(
         self,
@@ -112,8 +167,10 @@ class Port:
         http: web.Application,
         limits: PortLimits,
         socket_limits: SocketLimits,
+        gate: ConnectGate | None = None,
     ) -> None:
         self.limits = limits
+        self.gate = gate or ConnectGate(GateLimits(), time.monotonic)
         self.connections: set[asyncio.Transport] = set()
         self._upgrades = upgrades
         self._socket_limits = socket_limits

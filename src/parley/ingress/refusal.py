@@ -1,4 +1,6 @@
-"""An error of the table as the body and the headers of an HTTP answer."""
+"""An error of the table as the body and the headers of an HTTP answer, or as all of it."""
+
+from http import HTTPStatus
 
 import msgspec
 
@@ -27,3 +29,11 @@ def error_headers(error: ParleyError) -> dict[str, str]:
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
     return headers
+
+
+def error_response(error: ParleyError) -> bytes:
+    """The whole answer, for a connection that is closed behind it."""
+    status, body = error.spec.http_status, error_body(error)
+    fields = error_headers(error) | {"Content-Length": str(len(body)), "Connection": "close"}
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in fields.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 from urllib.parse import parse_qs
 
@@ -14,6 +15,8 @@ from parley.ingress.attachment import Attachment, SessionHost, SessionName, Sess
 _log = logging.getLogger("parley.ingress")
 
 _FIELDS_MAX = 64
+_HELD_MAX = 64
+"""Events of a client that may wait while its session is looked for."""
 _NO_MESSAGE = (ev.ClientBlocked, ev.ClientUnblocked, ev.ClientClosed)
 
 
@@ -26,6 +29,7 @@ class Arrival:
     takes_binary: bool = False
     forward_empty_deltas: bool | None = None
     comes_back: bool = False
+    transport: str = "websocket"
 
 
 def flag(query: str, name: str) -> bool | None:
@@ -69,6 +73,9 @@ class Threshold:
         self._port = self._begun
         self._is_open = True
         self._is_blocked = False
+        self._is_waiting = False
+        self._is_gone = False
+        self._held: list[ClientEvent] = []
         self._name = host.new_name() if self._begun is None else self._begun.name
 
     @property
@@ -93,7 +100,9 @@ class Threshold:
 
     def receive(self, event: ClientEvent) -> None:
         """An event. What is no message decides nothing."""
-        if isinstance(event, ev.InputFinished) and self._is_open and self._begun is None:
+        if self._is_waiting:
+            self._hold(event)
+        elif isinstance(event, ev.InputFinished) and self._is_open and self._begun is None:
             self._is_open = False
             self._entrant.refuse(ParleyError("bad-request", "The stream ended before its first message."))
         elif not isinstance(event, _NO_MESSAGE):
@@ -103,6 +112,18 @@ class Threshold:
             self._is_blocked = isinstance(event, ev.ClientBlocked)
         if self._port is not None:
             self._port.receive(event)
+
+    def _hold(self, event: ClientEvent) -> None:
+        """Something comes while the session is looked for: little, for the client is not read."""
+        if isinstance(event, ev.ClientClosed):
+            self._is_gone = True
+        elif isinstance(event, ev.ClientBlocked | ev.ClientUnblocked):
+            self._is_blocked = isinstance(event, ev.ClientBlocked)
+        elif len(self._held) < _HELD_MAX:
+            self._held.append(event)
+        elif not self._is_gone:
+            self._is_gone = True
+            self._entrant.refuse(ParleyError("bad-request", "More came before the answer to session.resume than fits."))
 
     def receive_audio(self, audio: Audio) -> None:
         """The same for audio."""
@@ -119,13 +140,41 @@ class Threshold:
         self._is_open = False
         self.abandon()
         try:
-            principal = self._arrival.principal
-            port = self._host.resume(self._entrant, token, seq, principal, arrival=self._number)
+            is_looked_for = self._host.fetch(token, self._arrival.principal, partial(self._fetched, token, seq))
         except ParleyError as error:
-            _log.info("refused to resume a session: %s", error.code)
-            self._entrant.refuse(error)
+            self._refuse(error)
+            return
+        if is_looked_for:
+            # What follows waits with the client, but for what has been read.
+            self._is_waiting = True
+            self._entrant.pause_input()
+        else:
+            self._take_up(token, seq)
+
+    def _fetched(self, token: str, seq: int, error: ParleyError | None) -> None:
+        self._is_waiting = False
+        if self._is_gone:
+            return
+        self._entrant.resume_input()
+        if error is not None:
+            self._refuse(error)
+        else:
+            self._take_up(token, seq)
+
+    def _take_up(self, token: str, seq: int) -> None:
+        try:
+            port = self._host.resume(self._entrant, token, seq, self._arrival.principal, arrival=self._number)
+        except ParleyError as error:
+            self._refuse(error)
             return
         self._enter(port)
+        for event in self._held:
+            port.receive(event)
+        self._held.clear()
+
+    def _refuse(self, error: ParleyError) -> None:
+        _log.info("refused to resume a session: %s", error.code)
+        self._entrant.refuse(error)
 
     def _stay(self) -> None:
         """The client did not come for another session: this one is its own."""

@@ -46,6 +46,7 @@ class Upgrades:
     def __call__(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
         """The connection's listener, or an HTTP error that says why there is none."""
         path, _, query = request.path.decode("latin-1").partition("?")
+        principal = _principal(request.headers)
         try:
             if path not in (REALTIME_PATH, SAGEMAKER_PATH):
                 raise ParleyError("not-found", f"WebSockets are served at {REALTIME_PATH} and {SAGEMAKER_PATH}.")
@@ -54,12 +55,12 @@ class Upgrades:
             if comes_back:
                 self._open.waiting.check()
             else:
-                self._host.check()
+                self._host.check(principal)
         except ParleyError as error:
             _log.info("refused a session: %s", error.code)
             return _refusal(error)
         arrival = Arrival(
-            principal=_principal(request.headers),
+            principal=principal,
             takes_binary=path == SAGEMAKER_PATH,
             forward_empty_deltas=flag(query, "empty_deltas"),
             comes_back=comes_back,

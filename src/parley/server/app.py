@@ -10,21 +10,33 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
 
 from parley.ingress.attachment import SessionHost
+from parley.ingress.connect_gate import ConnectGate
 from parley.ingress.invocation import Endpoints
+from parley.observe.loop_lag import LoopLag
+from parley.server.admin_routes import Operations
 from parley.server.backends import Backends, HostMaker
-from parley.server.launch import memory_watch, model_profile, model_server_child, sessions_max, upstream_urls
+from parley.server.discovering import make_discoveries
+from parley.server.draining import Draining
+from parley.server.inventory import OWN_POOL, Inventory, Pool
+from parley.server.launch import memory_watch, model_profile, model_server_child
 from parley.server.live_sessions import LiveSessions
 from parley.server.no_sessions import NoSessions
-from parley.server.options import make_pool, make_port, pool_options, read_key
+from parley.server.options import make_gate, make_pool, make_port, pool_options, read_key
 from parley.server.ready import Http2Address, Ready
 from parley.server.settings import Settings
 from parley.server.start import StartError, cannot_listen
+from parley.server.stores import make_handover, open_store
+from parley.server.upstream_specs import member_specs
 from parley.upstream.child import ChildState, LaunchError
 
 if TYPE_CHECKING:
+    from parley.server.admin import AdminPort
     from parley.server.http2 import Http2Endpoint
 
 _log = logging.getLogger("parley.server")
+
+_CLOSE_TIMEOUT_S = 3.5
+"""For the listeners' last writes; the launched model server has its own time."""
 
 ReadyCallback = Callable[[str, int], None]
 
@@ -38,19 +50,18 @@ async def serve(settings: Settings, on_ready: Callable[[Ready], None] | None = N
 
     def announce(host: str, port: int) -> None:
         if on_ready is not None:
-            on_ready(Ready(host, port, gateway.http2, gateway.endpoint))
+            on_ready(Ready(host, port, gateway.http2, gateway.endpoint, gateway.admin_url))
 
-    stop = asyncio.Event()
     try:
-        with _signals(stop):
-            async with asyncio.TaskGroup() as tasks:
-                gateway = Gateway(settings, tasks, announce)
+        async with asyncio.TaskGroup() as tasks:
+            gateway = Gateway(settings, tasks, announce)
+            with _signals(gateway.draining.signalled):
                 await gateway.start()
                 try:
-                    await stop.wait()
-                    again = asyncio.Event()
-                    with _signals(again):
-                        await gateway.stop(again)
+                    is_over = False
+                    while not is_over:
+                        await gateway.draining.asked.wait()
+                        is_over = await gateway.stop()
                 finally:
                     await gateway.close()
     except* StartError as group:
@@ -62,7 +73,7 @@ async def serve(settings: Settings, on_ready: Callable[[Ready], None] | None = N
 class Gateway:
     """One node: its listeners, its sessions, and what stands behind them.
 
-    `http2` is where its HTTP/2 endpoint is, once it has started; None where there is none.
+    `http2` is where its HTTP/2 endpoint is, once it has started; None where there is none. `draining` is its way out.
     """
 
     def __init__(self, settings: Settings, tasks: asyncio.TaskGroup, on_ready: ReadyCallback | None = None) -> None:
@@ -74,27 +85,55 @@ class Gateway:
         self._child = model_server_child(settings, jitter=random.random, on_change=self._child_changed)
         upstream = settings.upstream
         api_key = read_key(upstream.api_key_file, "upstream.api_key_file")
-        options = pool_options(settings, api_key=api_key, model=upstream.model)
-        self._pool = make_pool(upstream_urls(settings, self._child), options, self._changed)
+        options = pool_options(settings, api_key=api_key, model=upstream.model, streams_max=upstream.max_sessions)
+        self._pool = make_pool(member_specs(settings, self._child), options, self._changed)
+        self._store = open_store(settings)
+        handover = None if self._store is None else make_handover(settings, self._store)
         self._live = LiveSessions(
             random=secrets.token_bytes,
             window_s=settings.session.resume_window_s,
             retry_after_s=settings.server.retry_after_s,
             tasks=tasks,
+            handover=handover,
         )
         hosts = HostMaker(settings, self._live)
         self._host = hosts.make(
             self._pool,
             model=upstream.model,
             profile=lambda model: model_profile(upstream, model),
-            sessions_max=sessions_max(settings),
         )
         self._backends = Backends(settings, hosts, self._host, random.random, self._changed)
         front: SessionHost = self._host
         if not settings.has_own_sessions:
             front = NoSessions(self._host, self._live, self._is_ready)
-        self._port = make_port(settings, front)
-        self._endpoint = _http2_endpoint(settings, self._backends.endpoints, front) if settings.http2.enabled else None
+        gate = make_gate(settings, self._live.clock)
+        self._port = make_port(settings, front, gate)
+        self._endpoint = None
+        if settings.http2.enabled:
+            self._endpoint = _http2_endpoint(settings, self._backends.endpoints, front, gate)
+        if handover is not None:
+            handover.hosts = hosts.made
+        self.draining = Draining(
+            self._live,
+            self._live.clock,
+            settle_s=settings.drain.settle_s,
+            timeout_s=settings.drain.timeout_s,
+            streams=self._endpoint,
+        )
+        self._loop_lag = LoopLag(self._live.clock)
+        self._was_ready = False
+        inventory = Inventory(
+            live=self._live,
+            pools=([Pool(OWN_POOL, self._pool, self._host)] if settings.has_own_sessions else [])
+            + self._backends.pools,
+            desk=hosts.desk,
+            draining=self.draining,
+            loop_lag=self._loop_lag,
+            is_ready=self._is_ready,
+            was_ready=lambda: self._was_ready,
+        )
+        self._admin = _admin_port(settings, Operations(inventory, self.draining, upstream.drain_timeout_s))
+        self.admin_url = ""
         self._bound_port = 0
         self.http2: Http2Address | None = None
 
@@ -114,8 +153,13 @@ class Gateway:
         except BaseException:
             await self.close()
             raise
+        self._run(self._loop_lag.run())
         self._run(self._pool.run())
+        for discovery in make_discoveries(self._settings.upstream, self._pool):
+            self._run(discovery.run())
         self._run(self._backends.run())
+        if self._store is not None:
+            self._run(self._store.run())
         if self._child is not None:
             self._run(self._child.run())
         memory = memory_watch(self._settings, self._child, self._host.relieve)
@@ -132,47 +176,51 @@ class Gateway:
         _log.info("listening on %s:%d", server.host, self._bound_port)
         if self._endpoint is not None:
             self.http2 = await self._endpoint.start()
+        if self._admin is not None:
+            self.admin_url = await self._admin.start()
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         self._background.append(self._tasks.create_task(work))
 
-    async def stop(self, hurry: asyncio.Event | None = None) -> None:
-        """Drain, then close; `hurry` (a second signal) ends the sessions at once."""
+    async def stop(self, hurry: asyncio.Event | None = None) -> bool:
+        """Drain, then close; `hurry` ends the sessions at once. False when the drain was taken back."""
         _log.info("stopping")
-        timeout_s = self._settings.drain.timeout_s
-        # In this order: who asks is told not to come, then who is here that nothing new begins, then all may finish.
-        self._live.refuse()
-        if self._endpoint is not None:
-            self._endpoint.stop_accepting()
-        drains = [self._live.drain(timeout_s)]
-        if self._endpoint is not None:
-            drains.append(self._endpoint.drain(timeout_s))
-        draining = asyncio.gather(*drains)
-        # Behind them, for what it does has to come after what they begin with.
         hurrying = asyncio.create_task(self._hurry(hurry)) if hurry is not None else None
         try:
-            await draining
+            is_over = await self.draining.run()
         finally:
-            draining.cancel()
             if hurrying is not None:
                 hurrying.cancel()
-        await self.close()
+        if is_over:
+            await self.close()
+        return is_over
 
     async def close(self) -> None:
         """Close the listeners and let the model server go, in this order: until here a session may still need it."""
         self._stopping = True
-        if self._endpoint is not None:
-            await self._endpoint.close()
-        await self._backends.close()
-        await self._port.close()
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await self._close_listeners()
+        except TimeoutError:
+            _log.warning("the listeners did not close in time")
         for task in self._background:
             task.cancel()
+        if self._store is not None:
+            self._store.close()
+
+    async def _close_listeners(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._live.close())
+            if self._endpoint is not None:
+                tasks.create_task(self._endpoint.close())
+            tasks.create_task(self._port.close())
+            if self._admin is not None:
+                tasks.create_task(self._admin.close())
+        await self._backends.close()
 
     async def _hurry(self, hurry: asyncio.Event) -> None:
         await hurry.wait()
-        self._live.hurry()
-        if self._endpoint is not None:
-            await self._endpoint.hurry()
+        self.draining.hurry()
 
     def _child_changed(self, state: ChildState) -> None:
         if state is not ChildState.READY and not self._stopping:
@@ -182,23 +230,32 @@ class Gateway:
         return self._pool.ready if self._settings.has_own_sessions else self._backends.is_ready
 
     def _changed(self) -> None:
+        self._was_ready = self._was_ready or self._is_ready()
         if self._on_ready is not None and self._is_ready():
             on_ready, self._on_ready = self._on_ready, None
             on_ready(self._settings.server.host, self._bound_port)
 
 
-def _http2_endpoint(settings: Settings, endpoints: Endpoints, front: SessionHost) -> "Http2Endpoint":
+def _http2_endpoint(settings: Settings, endpoints: Endpoints, front: SessionHost, gate: ConnectGate) -> "Http2Endpoint":
     # Loaded only where it is asked for: with it come the libraries of HTTP/2 and of certificates.
     from parley.server.http2 import Http2Endpoint
 
-    return Http2Endpoint(settings, endpoints, front.check)
+    return Http2Endpoint(settings, endpoints, front.check_ready, gate)
+
+
+def _admin_port(settings: Settings, operations: Operations) -> "AdminPort | None":
+    if not settings.admin.port:
+        return None
+    from parley.server.admin import AdminPort
+
+    return AdminPort(settings.admin, operations, read_key(settings.admin.token_file, "admin.token_file"))
 
 
 @contextlib.contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
+def _signals(on_signal: Callable[[], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, on_signal)
     try:
         yield
     finally:

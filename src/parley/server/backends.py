@@ -6,42 +6,46 @@ from collections.abc import Callable
 from typing import Protocol
 
 from parley.audio.speech import speech_samples
-from parley.core.admission import Admission
+from parley.core.admission import AdmissionLimits
 from parley.core.profile import ModelProfile, profile_of
 from parley.ingress.attachment import SessionHost
 from parley.ingress.invocation import Container, Target
+from parley.server.admission_desk import AdmissionDesk
 from parley.server.endpoint_settings import DEFAULT_VARIANT, EndpointSettings
 from parley.server.endpoints import DEFAULT_ENDPOINT, EndpointTable, Variant
 from parley.server.host import Host, Sources
+from parley.server.inventory import Pool
 from parley.server.live_sessions import LiveSessions
 from parley.server.options import container_options, make_pool, pool_options, read_key, session_limits
-from parley.server.places import Places
 from parley.server.settings import Settings
+from parley.server.tenants import Tenants
 from parley.upstream.container import ContainerPool, container_pool
+from parley.upstream.member import MemberSpec
 from parley.upstream.pool import UpstreamPool
 
 
 class HostMaker:
-    """Makes hosts of sessions that share the node's live sessions and the places on it."""
+    """Makes hosts of sessions that share the node's live sessions and the places on it, which `desk` gives out."""
 
     def __init__(self, settings: Settings, live: LiveSessions) -> None:
         self._live = live
         self._limits = session_limits(settings)
-        self._retry_after_s = settings.server.retry_after_s
-        self._node = Admission(settings.server.max_sessions, self._retry_after_s)
+        self._gathers = settings.session.gather
+        tenants = Tenants(settings.tenants, others_max=settings.admission.tenant_max_sessions)
+        self.made: list[Host] = []
+        self.desk = AdmissionDesk(_admission_limits(settings), tenants.of, live.clock)
 
-    def make(
-        self, pool: UpstreamPool, *, model: str, profile: Callable[[str], ModelProfile], sessions_max: int = 0
-    ) -> Host:
-        """A host on these model servers; `sessions_max` is what they take together, 0 for no bound of theirs."""
-        own = [Admission(sessions_max, self._retry_after_s)] if sessions_max else []
-        return Host(
+    def make(self, pool: UpstreamPool, *, model: str, profile: Callable[[str], ModelProfile]) -> Host:
+        """A host on these model servers."""
+        self.desk.serve(pool)
+        host = Host(
             limits=self._limits,
             live=self._live,
-            places=Places(self._node, *own),
+            desk=self.desk,
             upstream=pool,
             health=pool,
             model=model,
+            gathers=self._gathers,
             sources=Sources(
                 jitter=random.random,
                 profile=profile,
@@ -49,6 +53,20 @@ class HostMaker:
                 measure_speech=speech_samples,
             ),
         )
+        self.made.append(host)
+        return host
+
+
+def _admission_limits(settings: Settings) -> AdmissionLimits:
+    admission = settings.admission
+    return AdmissionLimits(
+        sessions_max=settings.server.max_sessions,
+        model_sessions_max=admission.model_max_sessions,
+        queue_max=admission.queue_max,
+        queue_timeout_s=admission.queue_timeout_s,
+        opening_max=admission.opening_max,
+        retry_after_s=settings.server.retry_after_s,
+    )
 
 
 class _Elsewhere(Protocol):
@@ -64,7 +82,7 @@ class Backends:
     """The endpoints of the settings and what serves them; without any, one with this node's own sessions.
 
     `run` looks after the model servers and containers that are not the node's own until it is cancelled. `on_change` is
-    called whenever one of them is ready or is not any more.
+    called whenever one of them is ready or is not any more. `pools` are those that are not the node's own.
 
     Raises StartError, when made, for a key file that can't be read.
     """
@@ -83,6 +101,7 @@ class Backends:
         self._on_change = on_change
         self._elsewhere: list[_Elsewhere] = []
         self._containers: list[ContainerPool] = []
+        self.pools: list[Pool] = []
         entries = settings.endpoints or (EndpointSettings(name=DEFAULT_ENDPOINT, variant=DEFAULT_VARIANT),)
         self.endpoints = EndpointTable(
             [
@@ -102,10 +121,12 @@ class Backends:
             return container
         api_key = read_key(entry.api_key_file, f"endpoints, entry {number}, api_key_file")
         options = pool_options(self._settings, api_key=api_key, model=entry.model)
-        pool = make_pool(entry.urls, options, self._on_change)
+        specs = [MemberSpec(url=url, max_sessions=entry.max_sessions) for url in entry.urls]
+        pool = make_pool(specs, options, self._on_change)
         self._elsewhere.append(pool)
-        sessions_max = entry.max_sessions * len(entry.urls)
-        return self._hosts.make(pool, model=entry.model, profile=profile_of, sessions_max=sessions_max)
+        host = self._hosts.make(pool, model=entry.model, profile=profile_of)
+        self.pools.append(Pool(f"{entry.name}/{entry.variant}", pool, host))
+        return host
 
     @property
     def is_ready(self) -> bool:

@@ -7,6 +7,7 @@ from parley.server.addresses import (
     LOCAL_HOSTS,
     is_loopback,
     model_server_problem,
+    realtime_problem,
 )
 from parley.server.http2_settings import Http2Settings
 from parley.server.settings import LaunchSettings, SessionSettings, Settings, UpstreamSettings
@@ -19,9 +20,19 @@ WINDOW_MAX_BYTES = 2**31 - 1
 def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     """The key to blame, and the message, for each."""
     yield from _of_upstream(settings.upstream, settings.launch)
+    yield from _of_upstreams(settings)
     yield from _of_launch(settings.launch)
     yield from _of_session(settings.session)
+    if settings.store.kind == "directory" and not settings.store.directory:
+        yield "store.directory", "store.directory has to name a folder when store.kind is directory"
     yield from http2_problems(settings.http2)
+    admin = settings.admin
+    if admin.port and not admin.token_file and not is_loopback(admin.host):
+        yield (
+            "admin.host",
+            f"admin.host is {admin.host}, which other machines may reach, and without admin.token_file anybody there "
+            "could end sessions; name a file that holds a token in it, or listen on 127.0.0.1",
+        )
 
 
 def _of_upstream(upstream: UpstreamSettings, launch: LaunchSettings) -> Iterator[tuple[str, str]]:
@@ -41,6 +52,43 @@ def _of_upstream(upstream: UpstreamSettings, launch: LaunchSettings) -> Iterator
             "upstream.urls can't be set with launch.command, whose server is then the only one; start all of them "
             "apart from Parley, or let it use the one alone",
         )
+    yield from _of_discovery(upstream, launch)
+
+
+def _of_upstreams(settings: Settings) -> Iterator[tuple[str, str]]:
+    upstream, entries = settings.upstream, settings.upstreams
+    for name, value in (("url", upstream.url), ("urls", upstream.urls)):
+        if entries and value:
+            yield (
+                f"upstream.{name}",
+                f"upstream.{name} can't be set beside [[upstreams]]; put all servers into [[upstreams]]",
+            )
+    if entries and settings.launch.command:
+        yield (
+            "launch.command",
+            "launch.command can't be set beside [[upstreams]], for its server is then the only one; start all of them "
+            "apart from Parley, or let it use the one alone",
+        )
+    budgets = [entry.max_sessions or upstream.max_sessions for entry in entries] or [upstream.max_sessions]
+    least = min((budget for budget in budgets if budget), default=0)
+    if least and upstream.spare_streams >= least:
+        yield (
+            "upstream.spare_streams",
+            f"upstream.spare_streams must be less than the streams of each model server, {least}: new sessions would "
+            "have none",
+        )
+
+
+def _of_discovery(upstream: UpstreamSettings, launch: LaunchSettings) -> Iterator[tuple[str, str]]:
+    if upstream.discover_dns and (message := realtime_problem(upstream.discover_dns)):
+        yield "upstream.discover_dns", f"upstream.discover_dns {message}"
+    for key, value in (("discover_dns", upstream.discover_dns), ("discover_file", upstream.discover_file)):
+        if value and launch.command:
+            yield (
+                f"upstream.{key}",
+                f"upstream.{key} can't be set with launch.command, whose server is then the only one; start all of "
+                "them apart from Parley, or let it use the one alone",
+            )
 
 
 def _of_launch(launch: LaunchSettings) -> Iterator[tuple[str, str]]:

@@ -3,21 +3,22 @@
 import math
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from parley.core import events as ev
-from parley.core.effects import LegPurpose
 from parley.core.errors import ParleyError
 from parley.core.limits import SessionLimits
+from parley.core.outputs import UnknownOutputError
 from parley.core.profile import ModelProfile
 from parley.core.session import Session
-from parley.ingress.attachment import Attachment, SessionName
+from parley.core.snapshot import StoredSession
+from parley.ingress.attachment import Attachment, OnFetched, SessionName
+from parley.server.admission_desk import AdmissionDesk, Seat, StreamPool
 from parley.server.live_sessions import LiveSessions
-from parley.server.places import Places
+from parley.server.nobody import Nobody
 from parley.server.runner import ClientPort, SessionRunner
 from parley.upstream.health import Readiness
-from parley.upstream.leg import LegConnection, LegSink, Upstream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,17 +35,6 @@ class Sources:
     measure_speech: Callable[[bytes], int]
 
 
-class PoolLegs:
-    """A pool as the source of a session's legs: nobody waits."""
-
-    def __init__(self, pool: Upstream) -> None:
-        self._pool = pool
-
-    async def open_leg(self, leg_id: int, sink: LegSink, _purpose: LegPurpose) -> LegConnection:
-        """See `LegSource.open_leg`."""
-        return await self._pool.open_leg(leg_id, sink)
-
-
 class Host:
     """Begins sessions on one upstream, and keeps count of them. What it shares with the node's others is in `live`."""
 
@@ -53,21 +43,23 @@ class Host:
         *,
         limits: SessionLimits,
         live: LiveSessions,
-        places: Places,
-        upstream: Upstream,
+        desk: AdmissionDesk,
+        upstream: StreamPool,
         health: Readiness,
         model: str,
         sources: Sources,
+        gathers: bool = True,
     ) -> None:
+        self._gathers = gathers
         self._limits = limits
         self._live = live
-        self._places = places
+        self._desk = desk
         self._upstream = upstream
         self._health = health
         self._model = model
         self._sources = sources
         # In the order in which their legs are to be replaced: the oldest first.
-        self._runners: dict[SessionRunner, None] = {}
+        self._runners: dict[SessionRunner, Seat] = {}
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -81,16 +73,34 @@ class Host:
         return self._model or next(iter(self._health.models), "")
 
     @property
+    def seats(self) -> Mapping[SessionRunner, Seat]:
+        """Its sessions, with the place that each has on the node."""
+        return self._runners
+
+    @property
     def resume_window_s(self) -> float:
         """See `SessionHost.resume_window_s`."""
         return self._limits.resume_window_s
 
-    def check(self) -> None:
+    def check(self, principal: str | None = None) -> None:
         """See `SessionHost.check`."""
+        try:
+            self._check_up()
+            self._desk.check(self._upstream, self.model, principal)
+        except ParleyError as error:
+            if principal is not None:
+                self._live.refused[error.code] += 1
+            raise
+
+    def _check_up(self) -> None:
         self._live.check()
         if not self._health.ready:
             raise ParleyError("upstream-unavailable", retry_after_s=self._live.retry_after_s)
-        self._places.check()
+
+    def check_ready(self) -> None:
+        """See `SessionHost.check_ready`."""
+        self._live.check_ready()
+        self.check()
 
     def next_arrival(self) -> int:
         """See `SessionHost.next_arrival`."""
@@ -110,8 +120,12 @@ class Host:
         forward_empty_deltas: bool | None = None,
     ) -> ClientPort:
         """See `SessionHost.open`."""
-        self.check()
-        self._places.admit()
+        try:
+            self._check_up()
+            seat = self._desk.enter(self._upstream, self.model, principal)
+        except ParleyError as error:
+            self._live.refused[error.code] += 1
+            raise
         sources, limits = self._sources, self._limits
         if forward_empty_deltas is not None:
             limits = replace(limits, forward_empty_deltas=forward_empty_deltas)
@@ -126,17 +140,22 @@ class Host:
         runner = SessionRunner(
             session,
             attachment,
-            PoolLegs(self._upstream),
+            seat,
             name=name or self.new_name(),
             clock=self._live.clock,
             issue_token=lambda runner: self._live.issue(runner, principal),
             measure_speech=sources.measure_speech,
             resume_window_s=limits.resume_window_s,
             generation=arrival,
+            gathers=session.frame_rest_samples if self._gathers else None,
+            leave=self._leave if self._live.can_move else None,
         )
-        self._runners[runner] = None
-        self._live.begin(runner, lambda: self._ended(runner))
+        self._begin(runner, seat)
         return runner.first_port()
+
+    def _begin(self, runner: SessionRunner, seat: Seat) -> None:
+        self._runners[runner] = seat
+        self._live.begin(runner, lambda: self._ended(runner, seat))
 
     def resume(
         self, attachment: Attachment, token: str, seq: int, principal: str, *, arrival: int | None = None
@@ -144,8 +163,60 @@ class Host:
         """See `SessionHost.resume`. The session may be another host's: it goes on with the upstream it has."""
         return self._live.claim(token, principal).resume(attachment, seq, arrival)
 
-    def _ended(self, runner: SessionRunner) -> None:
-        self._places.release()
+    def fetch(self, token: str, principal: str, on_done: OnFetched) -> bool:
+        """See `SessionHost.fetch`."""
+        return self._live.fetch(token, principal, on_done)
+
+    def _leave(self, runner: SessionRunner) -> None:
+        """Have a session's state stored, for another node to go on with it."""
+        model = self.model
+        self._live.leave(runner, model, self._sources.profile(model).frame_samples)
+
+    def adopt(self, stored: StoredSession) -> SessionRunner:
+        """Go on with a session that another node left; its runner has not been started, and nobody is attached.
+
+        Raises:
+            ParleyError: shutting-down, at-capacity or too-many-sessions; state-unreadable, when it is none of a
+                session; upstream-unavailable, when its text has another clock than the model here.
+        """
+        self._live.check()
+        sources, state = self._sources, stored.state
+        profile = sources.profile(self.model)
+        if profile.frame_samples != stored.frame_samples:
+            raise ParleyError("upstream-unavailable", "The model here has another clock than the session's.")
+        try:
+            session = Session.restored(
+                state,
+                self._limits,
+                self.models,
+                profile,
+                self._live.clock(),
+                jitter=sources.jitter(),
+                context_s=sources.context_s(),
+            )
+            session.check()
+        except (UnknownOutputError, ValueError, AssertionError, KeyError):
+            raise ParleyError("state-unreadable", "It is no session that can go on.") from None
+        seat = self._desk.enter(self._upstream, self.model, stored.principal, returns=True)
+        runner = SessionRunner(
+            session,
+            Nobody(),
+            seat,
+            name=SessionName(stored.session_id, stored.created_s),
+            clock=self._live.clock,
+            issue_token=lambda runner: self._live.issue(runner, stored.principal),
+            measure_speech=sources.measure_speech,
+            resume_window_s=self._limits.resume_window_s,
+            generation=0,
+            gathers=session.frame_rest_samples if self._gathers else None,
+            leave=self._leave,
+            told=state.acknowledged + len(state.sent),
+        )
+        self._begin(runner, seat)
+        return runner
+
+    def _ended(self, runner: SessionRunner, seat: Seat) -> None:
+        seat.leave()
         self._runners.pop(runner, None)
 
     def relieve(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from parley.access.authenticator import OpenDoor, SigV4Authenticator
 from parley.access.credentials import CredentialsError, KeyFile
 from parley.access.identity import Authenticator
+from parley.ingress.connect_gate import ConnectGate
 from parley.ingress.http2.bidirectional import Bidirectional, StreamLimits
 from parley.ingress.http2.limits import Http2Limits
 from parley.ingress.http2.listener import Http2Listener
@@ -35,10 +36,13 @@ class Http2Endpoint:
     Raises StartError, when made, for settings that would let strangers in and for access keys that can't be read.
     """
 
-    def __init__(self, settings: Settings, endpoints: Endpoints, check: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: Settings, endpoints: Endpoints, check: Callable[[], None], gate: ConnectGate | None = None
+    ) -> None:
         for _, problem in http2_problems(settings.http2):
             raise StartError(f"invalid-settings: {problem}")
         self._settings = settings.http2
+        self._gate = gate
         self._limits = _limits(settings)
         self._handlers = Bidirectional(endpoints, _authenticator(settings.http2), _stream_limits(settings), check=check)
         self._listener: Http2Listener | None = None
@@ -52,7 +56,7 @@ class Http2Endpoint:
         http2 = self._settings
         # Making a certificate waits for the disk, and for another process that makes one.
         context, authorities_file = await asyncio.to_thread(_tls, http2)
-        listener = Http2Listener(self._handlers, self._limits, context)
+        listener = Http2Listener(self._handlers, self._limits, context, self._gate)
         try:
             port = await listener.start(http2.host, http2.port)
         except OSError as error:
@@ -77,6 +81,16 @@ class Http2Endpoint:
         """Take no further connection or stream, and say so to those that are connected; their streams go on."""
         if self._listener is not None:
             self._listener.stop_accepting()
+
+    def turn_away(self) -> None:
+        """Tell those that are connected to open nothing more here; their streams go on."""
+        if self._listener is not None:
+            self._listener.turn_away()
+
+    def accept(self) -> None:
+        """Take streams again, after `turn_away`."""
+        if self._listener is not None:
+            self._listener.accept()
 
     async def drain(self, timeout_s: float) -> None:
         """Let streams in front of containers finish for so long, then end what is left, saying so."""

@@ -32,16 +32,6 @@ def engine_sessions_max(engine: EngineSettings) -> int:
     return SESSIONS_PER_CORE * cores
 
 
-def sessions_max(settings: Settings) -> int:
-    """Live sessions that this node may have: its own bound, and that of the model servers behind it together."""
-    bounds = [settings.server.max_sessions]
-    if settings.upstream.max_sessions:
-        bounds.append(settings.upstream.max_sessions * max(1, len(settings.upstream.urls)))
-    if settings.embeds_engine:
-        bounds.append(engine_sessions_max(settings.engine))
-    return min(bounds)
-
-
 def engine_command(engine: EngineSettings, *, log_level: str = "info") -> tuple[str, ...]:
     """The command line of the embedded engine, with `{port}` for a port still to be chosen.
 
@@ -83,15 +73,6 @@ def model_server_child(
         options=_options(settings.launch, gives_up_at=ENGINE_CANNOT_START),
         on_change=on_change,
     )
-
-
-def upstream_urls(settings: Settings, child: ModelServerChild | None) -> tuple[str, ...]:
-    """Where the model servers are: as set, else where the child listens; none where the node has no own sessions."""
-    if settings.upstream.urls:
-        return settings.upstream.urls
-    if settings.upstream.url:
-        return (settings.upstream.url,)
-    return (child.url,) if child is not None else ()
 
 
 def model_profile(upstream: UpstreamSettings, model: str) -> ModelProfile:

@@ -1,15 +1,24 @@
-"""All live sessions of this node, whichever of its hosts began them: tokens, arrivals, and their end on a drain."""
+"""All live sessions of this node, whichever of its hosts began them: tokens, arrivals, and who may come."""
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from parley.core import events as ev
 from parley.core.errors import ParleyError
+from parley.ingress.attachment import OnFetched
 from parley.server.registry import ResumeRegistry
 from parley.server.runner import SessionRunner
 
+if TYPE_CHECKING:
+    from parley.server.handover import Handover
+
 _log = logging.getLogger("parley.session")
+
+_MOVED = "moved"
+_FETCHES_MAX = 64
+"""Tokens that are looked for in the store at the same time."""
 
 
 class LiveSessions:
@@ -17,6 +26,8 @@ class LiveSessions:
 
     `random` gives so many random bytes, for tokens; `window_s` is how long a session that has ended is remembered.
     Arrivals are counted for all hosts: which connection of a session is the latest must not depend on where it came.
+    With a `handover` other nodes' sessions may go on here, and this node's there. `moved` and `ended` count sessions,
+    `refused` those that were not begun, by error code.
     """
 
     def __init__(
@@ -26,16 +37,39 @@ class LiveSessions:
         window_s: float,
         retry_after_s: float,
         tasks: asyncio.TaskGroup,
+        handover: "Handover | None" = None,
     ) -> None:
         self.clock = asyncio.get_running_loop().time
         self.retry_after_s = retry_after_s
         self._registry = ResumeRegistry[SessionRunner](random=random, clock=self.clock, window_s=window_s)
+        self._handover = handover
         self._tasks = tasks
         self._runners: dict[SessionRunner, None] = {}
-        self._empty = asyncio.Event()
-        self._empty.set()
-        self._is_draining = False
+        self._fetching: dict[str, list[OnFetched]] = {}
+        self._fetches: set[asyncio.Task[None]] = set()
+        self._is_leaving = False
+        self._is_refusing = False
         self._arrivals = 0
+        self.empty = asyncio.Event()
+        self.empty.set()
+        self.moved = 0
+        self.ended = 0
+        self.refused: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._runners)
+
+    @property
+    def runners(self) -> list[SessionRunner]:
+        """The sessions that live, the oldest first."""
+        return list(self._runners)
+
+    @property
+    def can_move(self) -> bool:
+        """Whether other nodes may go on with this one's sessions."""
+        return self._handover is not None
+
+    # ---- who may come
 
     def check(self) -> None:
         """Whether sessions may begin at all.
@@ -43,33 +77,115 @@ class LiveSessions:
         Raises:
             ParleyError: shutting-down.
         """
-        if self._is_draining:
+        if self._is_refusing:
             raise ParleyError("shutting-down", retry_after_s=self.retry_after_s)
+
+    def check_ready(self) -> None:
+        """Whether balancers should send clients here.
+
+        Raises:
+            ParleyError: shutting-down.
+        """
+        if self._is_leaving:
+            raise ParleyError("shutting-down", retry_after_s=self.retry_after_s)
+
+    def stop_being_ready(self) -> None:
+        """Say so; whoever comes nevertheless is still taken."""
+        self._is_leaving = True
+
+    def refuse(self) -> None:
+        """Begin no further session; those that live go on."""
+        self._is_leaving = self._is_refusing = True
+
+    def welcome(self) -> None:
+        """Take sessions again."""
+        self._is_leaving = self._is_refusing = False
 
     def next_arrival(self) -> int:
         """See `SessionHost.next_arrival`."""
         self._arrivals += 1
         return self._arrivals
 
+    # ---- tokens
+
     def issue(self, runner: SessionRunner, principal: str) -> str:
         """A resume token for a session; see `ResumeRegistry.issue`."""
-        return self._registry.issue(runner, principal)
+        token = self._registry.issue(runner, principal)
+        if self._handover is not None:
+            self._handover.note(runner, token, principal)
+        return token
 
     def claim(self, token: str, principal: str) -> SessionRunner:
         """The session of a token.
 
         Raises:
-            ParleyError: unknown-session, wrong-principal or expired.
+            ParleyError: unknown-session, wrong-principal, expired or moved.
         """
         runner = self._registry.claim(token, principal)
+        if runner.outcome == _MOVED:
+            raise ParleyError("moved")
         if runner.ended:
             raise ParleyError("expired", _cause(runner.outcome))
         return runner
 
+    # ---- other nodes
+
+    def leave(self, runner: SessionRunner, model: str, frame_samples: int) -> None:
+        """Have a session's state stored; see `Handover.leave`."""
+        assert self._handover is not None, "without a store no session is told that it may move"
+        self._handover.leave(runner, model, frame_samples)
+
+    def fetch(self, token: str, principal: str, on_done: OnFetched) -> bool:
+        """See `SessionHost.fetch`."""
+        handover = self._handover
+        if handover is None or self._registry.knows(token):
+            return False
+        if self._is_refusing:
+            # Another node may have it: here it would have to leave again.
+            raise ParleyError("moved", retry_after_s=self.retry_after_s)
+        waiting = self._fetching.get(token)
+        if waiting is not None:
+            waiting.append(on_done)
+            return True
+        if len(self._fetching) >= _FETCHES_MAX:
+            raise ParleyError(
+                "store-unavailable", "Too many look for their sessions.", retry_after_s=self.retry_after_s
+            )
+        self._fetching[token] = [on_done]
+        task = self._tasks.create_task(self._fetch(handover, token, principal))
+        self._fetches.add(task)
+        task.add_done_callback(self._fetches.discard)
+        return True
+
+    async def _fetch(self, handover: "Handover", token: str, principal: str) -> None:
+        error: ParleyError | None = ParleyError("shutting-down")
+        try:
+            error = await self._take_over(handover, token, principal)
+        finally:
+            for on_done in self._fetching.pop(token):
+                on_done(error)
+
+    async def _take_over(self, handover: "Handover", token: str, principal: str) -> ParleyError | None:
+        try:
+            fetched = await handover.fetch(token, principal)
+        except ParleyError as error:
+            _log.warning("a session can't go on here: %s", error)
+            return error
+        except Exception as error:
+            _log.error("a session can't go on here: %s", type(error).__name__, exc_info=error)
+            return ParleyError("internal-error")
+        if fetched is not None:
+            self._registry.adopt(fetched, token, principal)
+            _log.info("session %s goes on here", fetched.name.session_id)
+            fetched.first_port().start()
+        return None
+
+    # ---- sessions
+
     def begin(self, runner: SessionRunner, on_end: Callable[[], None]) -> None:
         """Run a session in a task of its own; `on_end` is called when it has ended."""
         self._runners[runner] = None
-        self._empty.clear()
+        self.empty.clear()
         self._tasks.create_task(self._run(runner, on_end))
 
     async def _run(self, runner: SessionRunner, on_end: Callable[[], None]) -> None:
@@ -79,39 +195,32 @@ class LiveSessions:
         try:
             await runner.run()
         finally:
-            self._registry.retire(runner, _cause(runner.outcome))
+            self._forget(runner)
             on_end()
             self._runners.pop(runner, None)
             if not self._runners:
-                self._empty.set()
+                self.empty.set()
             if runner.is_abandoned:
                 _log.debug("session %s was not needed", session_id)
             else:
                 _log.info("session %s ended: %s, %.1f s", session_id, runner.outcome, self.clock() - began)
 
-    def refuse(self) -> None:
-        """Begin no further session; those that live go on."""
-        self._is_draining = True
+    def _forget(self, runner: SessionRunner) -> None:
+        if self._handover is not None:
+            self._handover.forget(runner)
+        if runner.outcome == _MOVED:
+            self.moved += 1
+            self._registry.forget(runner)
+        else:
+            self.ended += not runner.is_abandoned
+            self._registry.retire(runner, _cause(runner.outcome))
 
-    async def drain(self, timeout_s: float) -> None:
-        """Refuse new sessions, let turns in flight finish for `timeout_s`, then end what is left, saying so."""
-        self.refuse()
-        deadline = self.clock() + timeout_s
-        if self._runners:
-            _log.info("draining %d sessions, at most %.0f s", len(self._runners), timeout_s)
-        for runner in list(self._runners):
-            runner.receive(ev.DrainStarted(deadline))
-        # The sessions end themselves at the deadline; a second more for their last writes.
-        try:
-            async with asyncio.timeout(timeout_s + 1.0):
-                await self._empty.wait()
-        except TimeoutError:
-            _log.warning("%d sessions did not end in time", len(self._runners))
-
-    def hurry(self) -> None:
-        """End all sessions now."""
-        for runner in list(self._runners):
-            runner.receive(ev.DrainStarted(self.clock()))
+    async def close(self) -> None:
+        """Give up what is still looked for; the sessions have ended."""
+        for task in self._fetches:
+            task.cancel()
+        if self._handover is not None:
+            await self._handover.close()
 
 
 def _cause(outcome: str) -> str:

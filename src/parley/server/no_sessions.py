@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from parley.core.errors import ParleyError
-from parley.ingress.attachment import Attachment, SessionName
+from parley.ingress.attachment import Attachment, OnFetched, SessionName
 from parley.server.host import Host
 from parley.server.live_sessions import LiveSessions
 from parley.server.runner import ClientPort
@@ -28,11 +28,16 @@ class NoSessions:
         """See `SessionHost.resume_window_s`."""
         return self._host.resume_window_s
 
-    def check(self) -> None:
+    def check(self, principal: str | None = None) -> None:
         """See `SessionHost.check`."""
         self._live.check()
         if not self._is_ready():
             raise ParleyError("upstream-unavailable", retry_after_s=self._live.retry_after_s)
+
+    def check_ready(self) -> None:
+        """See `SessionHost.check_ready`."""
+        self._live.check_ready()
+        self.check()
 
     def next_arrival(self) -> int:
         """See `SessionHost.next_arrival`."""
@@ -59,3 +64,7 @@ class NoSessions:
     ) -> ClientPort:
         """See `SessionHost.resume`."""
         return self._host.resume(attachment, token, seq, principal, arrival=arrival)
+
+    def fetch(self, token: str, principal: str, on_done: OnFetched) -> bool:
+        """See `SessionHost.fetch`."""
+        return self._live.fetch(token, principal, on_done)

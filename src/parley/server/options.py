@@ -6,15 +6,19 @@ from pathlib import Path
 from parley.aws.failure import AwsError
 from parley.core.limits import AtBound, SessionLimits
 from parley.ingress.attachment import SessionHost
+from parley.ingress.connect_gate import ConnectGate, GateLimits
 from parley.ingress.http import http_application
 from parley.ingress.port import Port, PortLimits
 from parley.ingress.upgrades import Upgrades
 from parley.ingress.websocket import SocketLimits
+from parley.server.probing import probe_options
 from parley.server.settings import Settings
 from parley.server.start import StartError
 from parley.upstream.container import ContainerOptions
 from parley.upstream.container_socket import SocketOptions
-from parley.upstream.pool import PoolOptions, UpstreamPool, vllm_pool
+from parley.upstream.member import MemberSpec
+from parley.upstream.pool import UpstreamPool
+from parley.upstream.pool_maker import PoolOptions, vllm_pool
 
 
 def read_key(path: str, setting: str) -> str | None:
@@ -32,8 +36,9 @@ def read_key(path: str, setting: str) -> str | None:
         raise StartError(f"key-unreadable: {setting} can't be read: {reason}.") from None
 
 
-def pool_options(settings: Settings, *, api_key: str | None, model: str) -> PoolOptions:
-    """How model servers are reached that take this key and serve this model."""
+def pool_options(settings: Settings, *, api_key: str | None, model: str, streams_max: int = 0) -> PoolOptions:
+    """How model servers are reached that take this key and serve this model; `streams_max` is the budget of each that
+    has none of its own."""
     upstream = settings.upstream
     return PoolOptions(
         api_key=api_key,
@@ -43,17 +48,26 @@ def pool_options(settings: Settings, *, api_key: str | None, model: str) -> Pool
         ping_timeout_s=settings.server.ping_timeout_s,
         probe_interval_s=upstream.probe_interval_s,
         probe_timeout_s=upstream.probe_timeout_s,
+        allows_old_versions=upstream.allow_old_versions,
+        streams_max=streams_max,
+        spare_streams=upstream.spare_streams,
+        lag_budget_s=upstream.lag_budget_s,
+        drain_timeout_s=upstream.drain_timeout_s,
+        retry_after_s=settings.server.retry_after_s,
+        probe=probe_options(settings),
     )
 
 
-def make_pool(urls: Sequence[str], options: PoolOptions, on_change: Callable[[], None] | None = None) -> UpstreamPool:
+def make_pool(
+    specs: Sequence[MemberSpec], options: PoolOptions, on_change: Callable[[], None] | None = None
+) -> UpstreamPool:
     """Model servers as one upstream.
 
     Raises:
         StartError: one of them is SageMaker's, and AWS's SDK is not installed.
     """
     try:
-        return vllm_pool(urls, options, on_change)
+        return vllm_pool(specs, options, on_change)
     except AwsError as error:
         raise StartError(f"{error.code}: {error.message}") from None
 
@@ -105,7 +119,19 @@ def session_limits(settings: Settings) -> SessionLimits:
     )
 
 
-def make_port(settings: Settings, host: SessionHost) -> Port:
+def make_gate(settings: Settings, clock: Callable[[], float]) -> ConnectGate:
+    """The limit of connects, for all ports of the node together."""
+    admission = settings.admission
+    limits = GateLimits(
+        connects_per_s=admission.connects_per_s,
+        burst=admission.connects_burst,
+        waiting_max=admission.connects_waiting_max,
+        wait_max_s=admission.queue_timeout_s,
+    )
+    return ConnectGate(limits, clock)
+
+
+def make_port(settings: Settings, host: SessionHost, gate: ConnectGate) -> Port:
     """The port of WebSockets and plain HTTP."""
     server = settings.server
     socket_limits = SocketLimits(
@@ -120,4 +146,4 @@ def make_port(settings: Settings, host: SessionHost) -> Port:
         ping_timeout_s=server.ping_timeout_s,
     )
     http = http_application(host, body_max_bytes=server.body_max_bytes)
-    return Port(Upgrades(host, socket_limits), http, port_limits, socket_limits)
+    return Port(Upgrades(host, socket_limits), http, port_limits, socket_limits, gate)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from parley.core.errors import ParleyError
 
 TOKEN_BYTES = 32
+PREFIX = "p1."
+"""What tokens begin with. Another release may make them otherwise, and leave a session for this one."""
 _ENDED_MAX = 4096
 """Sessions that ended and are remembered, so that who comes late for one is told so. About 300 bytes each."""
 
@@ -24,9 +26,9 @@ class _Entry[S]:
 
 
 class ResumeRegistry[S]:
-    """Finds the session of a token. A token is 256 random bits from `random`; its SHA-256 is the key under which its
-    session and the principal that began it are found, so that neither a copy of this memory nor the time that a look-up
-    takes says anything about a token that would be taken.
+    """Finds the session of a token. A token is a version and 256 random bits from `random`; its SHA-256 is the key
+    under which its session and the principal that began it are found, so that neither a copy of this memory nor the
+    time that a look-up takes says anything about a token that would be taken.
 
     A session that has ended is remembered for `window_s` more, the newest 4096 of them.
     """
@@ -50,14 +52,27 @@ class ResumeRegistry[S]:
 
     def issue(self, session: S, principal: str) -> str:
         """A new token for a session; one that it had before is good no longer."""
-        token = urlsafe_b64encode(self._random(TOKEN_BYTES)).rstrip(b"=").decode()
+        token = PREFIX + urlsafe_b64encode(self._random(TOKEN_BYTES)).rstrip(b"=").decode()
+        self.adopt(session, token, principal)
+        return token
+
+    def adopt(self, session: S, token: str, principal: str) -> None:
+        """A session has this token, from here or from another server; one that it had before is good no longer."""
         key = _hash(token)
-        before = self._keys.get(session)
-        if before is not None:
-            del self._entries[before]
+        self.forget(session)
         self._keys[session] = key
         self._entries[key] = _Entry(principal, session)
-        return token
+        self._ended.pop(key, None)
+
+    def forget(self, session: S) -> None:
+        """A session is none of this server's any more, nor is its token."""
+        key = self._keys.pop(session, None)
+        if key is not None:
+            del self._entries[key]
+
+    def knows(self, token: str) -> bool:
+        """Whether a session here has this token, or had."""
+        return _hash(token) in self._entries
 
     def claim(self, token: str, principal: str) -> S:
         """The session of a token.

@@ -7,7 +7,7 @@ callback of the connection that brought the event: no queue, no task switch.
 import asyncio
 import contextlib
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -18,7 +18,10 @@ from parley.core import notices as no
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
 from parley.core.session import Session
+from parley.core.snapshot import SessionState
+from parley.core.survey import Survey
 from parley.ingress.attachment import Attachment, SessionName
+from parley.server.gathering import Gathering
 from parley.server.nobody import Nobody
 from parley.upstream.leg import LegConnection, LegSource
 from parley.wire.vllm import pcm_of
@@ -40,13 +43,19 @@ class ClientPort:
         self.receive: Callable[[ev.ClientEvent], None] = partial(runner.receive_client, generation)
         self.receive_audio: Callable[[Audio], None] = partial(runner.receive_audio, generation)
         self.abandon = runner.abandon
+        if runner.gathers is not None:
+            gathering = Gathering(runner.gathers, self.receive, partial(runner.receive_audio, generation))
+            self.receive, self.receive_audio = gathering.receive, gathering.receive_audio
 
 
 class SessionRunner:
     """One live session: the core's state machine between its client's attachments and its legs.
 
     `issue_token` makes a resume token for this session, and `resume_window_s` is what the client is told of its worth.
-    `measure_speech` counts the samples of speech in PCM16 LE at 16 kHz; it runs in a thread.
+    `measure_speech` counts the samples of speech in PCM16 LE at 16 kHz; it runs in a thread. With `gathers`, which says
+    how many samples the model lacks for its next frame, small pieces of audio are joined: see `Gathering`. `leave` has
+    the session's state stored, and answers StateStored or StateRefused. A session that comes from another server has
+    the numbers up to `told` behind it. `resumptions` counts how its client came back, by outcome.
     """
 
     def __init__(
@@ -61,8 +70,12 @@ class SessionRunner:
         measure_speech: Callable[[bytes], int],
         resume_window_s: float = 0.0,
         generation: int = 1,
+        gathers: Callable[[], int] | None = None,
+        leave: Callable[["SessionRunner"], None] | None = None,
+        told: int | None = None,
     ) -> None:
         self.name = name
+        self.gathers = gathers
         self._session = session
         self._attachment: Attachment = attachment
         self._source = legs
@@ -86,9 +99,11 @@ class SessionRunner:
         self._busy = False
         self._awaits_delta = False
         self._recovering = ""
-        self._is_numbered = False
-        self._seq = 0
+        self._leave = leave
+        self._is_numbered = told is not None
+        self._seq = told or 0
         self._ended = asyncio.Event()
+        self.resumptions: Counter[str] = Counter()
         self.is_abandoned = False
         self.outcome = ""
 
@@ -96,6 +111,20 @@ class SessionRunner:
     def ended(self) -> bool:
         """Whether there is nothing left to come back for."""
         return self._session.ended
+
+    @property
+    def attachment(self) -> Attachment:
+        """Its client's connection."""
+        return self._attachment
+
+    @property
+    def seq(self) -> int:
+        """The number of the last event that its client was sent, 0 for one that did not opt in to numbers."""
+        return self._seq
+
+    def survey(self) -> Survey:
+        """How it stands, for an operator."""
+        return self._session.survey(self._clock())
 
     async def run(self) -> None:
         """The session's one task: from its start to its end, however it ends. Nothing is left behind."""
@@ -140,16 +169,16 @@ class SessionRunner:
 
     # ---- what comes in
 
-    def receive_audio(self, generation: int, audio: Audio) -> None:
+    def receive_audio(self, generation: int, audio: Audio, messages: int = 1) -> None:
         """Hand a client's audio over: the common path does without event and effect."""
-        leg = self._leg
+        leg, session = self._leg, self._session
         try:
-            if leg is not None and not self._busy and self._session.take_audio(audio, generation, self._clock()):
+            if leg is not None and not self._busy and session.take_audio(audio, generation, self._clock(), messages):
                 leg.send_audio(audio)
                 return
         except Exception as error:
             self._broke(error)
-        self.receive_client(generation, ev.AudioReceived(audio))
+        self.receive_client(generation, ev.AudioReceived(audio, messages))
 
     def receive_delta(self, leg_id: int, text: Text) -> None:
         """Hand a delta over, likewise."""
@@ -337,6 +366,7 @@ class SessionRunner:
         self._numbered(effect.seq)
         self._attachment.send_notice(effect.notice, effect.seq)
         if isinstance(effect.notice, no.Resumed):
+            self.resumptions[effect.notice.outcome] += 1
             _log.info("session %s is attached again: %s", self.name.session_id, effect.notice.outcome)
 
     def _numbered(self, seq: int) -> None:
@@ -363,6 +393,22 @@ class SessionRunner:
 
     def _resume_input(self, _effect: ef.ResumeInput) -> None:
         self._attachment.resume_input()
+
+    # ---- another server
+
+    def state(self) -> tuple[SessionState, float]:
+        """The session as data, and for how many seconds its client may come back for it."""
+        now = self._clock()
+        return self._session.state(now), self._session.window_s(now)
+
+    def _store_state(self, _effect: ef.StoreState) -> None:
+        if self._leave is None:
+            self.receive(ev.StateRefused(ParleyError("store-unavailable", "There is none.")))
+        else:
+            self._leave(self)
+
+    def _leave_session(self, _effect: ef.LeaveSession) -> None:
+        self._finish(ParleyError("moved"), 0)
 
     # ---- the end
 
@@ -392,7 +438,7 @@ class SessionRunner:
         try:
             attachment.end(error, seq)
             for late in arriving.values():
-                late.end(ParleyError("expired"))
+                late.end(ParleyError("moved" if self.outcome == "moved" else "expired"))
         finally:
             self._ended.set()
 
@@ -413,5 +459,7 @@ _PERFORM: dict[type, Callable[[SessionRunner, Any], None]] = {
     ef.OpenLeg: SessionRunner._open_leg,
     ef.CloseLeg: SessionRunner._close_leg,
     ef.MeasureSpeech: SessionRunner._measure,
+    ef.StoreState: SessionRunner._store_state,
+    ef.LeaveSession: SessionRunner._leave_session,
     ef.EndSession: SessionRunner._end_session,
 }

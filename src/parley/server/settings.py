@@ -4,7 +4,7 @@
 ```
 Settings = server + http2 + upstream + launch + session + admission        one frozen dataclass per section
          + drain + admin + store + engine + log
-         + endpoints                                                        a list of tables, from the file alone
+         + endpoints + tenants                                              lists of tables, from the file alone
 KEYS: every key of a section once, by its dotted name       what docs, hints and `check-config` are made of
 TABLES: the keys of each list of tables
 ```
@@ -39,6 +39,8 @@ from parley.server.setting_types import (
 from parley.server.setting_types import EngineKind as EngineKind
 from parley.server.setting_types import LogFormat as LogFormat
 from parley.server.setting_types import LogLevel as LogLevel
+from parley.server.tenant_settings import TenantSettings as TenantSettings
+from parley.server.upstream_settings import UpstreamEntry as UpstreamEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,7 @@ class UpstreamSettings:
         "", "Its WebSocket URL, ws:// or wss://. Empty: the server started by launch.command, or the embedded engine."
     )
     urls: Names = setting(
-        (), "The URLs of several model servers, instead of url; streams go to those that answer, the fewest first."
+        (), "The URLs of several model servers, instead of url; streams go to the one with the least to do."
     )
     model: str = setting("", "Name of the model. Empty: the first one that its GET /v1/models lists.")
     profile: ProfileName = setting(
@@ -104,6 +106,11 @@ class UpstreamSettings:
     )
     allow_old_versions: bool = setting(False, "Whether vLLM releases are used that are known to lose or hang streams.")
 
+    @property
+    def is_discovered(self) -> bool:
+        """Whether there are model servers that come and go, beside those that are named."""
+        return bool(self.discover_dns or self.discover_file)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmissionSettings:
@@ -134,7 +141,7 @@ class AdminSettings:
     """The operator's own port: what is live, and what is to become of it."""
 
     host: Name = setting("127.0.0.1", "Address of the admin API; others than loopback need a token_file.")
-    port: CountOrAuto = setting(0, "Its TCP port. 0: no admin API.")
+    port: Port = setting(0, "Its TCP port. 0: no admin API.")
     token_file: str = setting("", "File that holds the bearer token of the admin API. Empty: none is needed.")
 
 
@@ -241,7 +248,7 @@ class SessionSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """The embedded engine: what runs when none of upstream.url, upstream.urls and launch.command is set."""
+    """The embedded engine: what runs when no model server is named, discovered or launched."""
 
     kind: EngineKind = setting("tiny-en", "Recogniser: tiny-en hears English on a CPU, scripted answers from rules.")
     model_dir: str = setting("", "Folder with the recogniser's weights. Empty: those that came with the package.")
@@ -274,11 +281,14 @@ class Settings:
     engine: EngineSettings = field(default_factory=EngineSettings)
     log: LogSettings = field(default_factory=LogSettings)
     endpoints: tuple[EndpointSettings, ...] = ()
+    tenants: tuple[TenantSettings, ...] = ()
+    upstreams: tuple[UpstreamEntry, ...] = ()
 
     @property
     def names_model_server(self) -> bool:
         """Whether the model server of this node's own sessions is named, or is to be started by a command."""
-        return bool(self.upstream.url or self.upstream.urls or self.launch.command)
+        upstream = self.upstream
+        return bool(upstream.url or upstream.urls or self.upstreams or upstream.is_discovered or self.launch.command)
 
     @property
     def has_own_sessions(self) -> bool:
@@ -293,8 +303,15 @@ class Settings:
         return self.has_own_sessions and not self.names_model_server
 
 
+ENTRIES: Mapping[str, type] = {
+    "endpoints": EndpointSettings,
+    "tenants": TenantSettings,
+    "upstreams": UpstreamEntry,
+}
+"""The class of an entry of each list of tables, in the order of the docs; `server/tables.py` says how it is read."""
+
 TABLES: Mapping[str, Mapping[str, Key]] = {
-    "endpoints": {key.name: key for key in keys_of("endpoints", EndpointSettings)},
+    table: {key.name: key for key in keys_of(table, cls)} for table, cls in ENTRIES.items()
 }
 """The keys of each list of tables, by their names."""
 
@@ -315,8 +332,8 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
         "upstream.url": "ws://127.0.0.1:8000/v1/realtime",
     },
 }
-"""What each preset sets. Its upstream.url yields to launch.command, which brings its own address, and to
-upstream.urls."""
+"""What each preset sets. Its upstream.url yields to launch.command, which brings its own address, to upstream.urls and
+to model servers that are discovered."""
 
 
 def value_of(settings: Settings, dotted: str) -> object:

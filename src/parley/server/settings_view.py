@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 
-from parley.server.settings import KEYS, SECTIONS, TABLES, EndpointSettings, Key, value_of
+from parley.server.settings import ENTRIES, KEYS, SECTIONS, TABLES, Key, value_of
 from parley.server.sources import Loaded
 
 # A command line or a URL may carry a key although both have a better place for it: upstream.api_key_file.
@@ -21,17 +21,14 @@ def redacted(text: str) -> str:
 
 
 def rows(loaded: Loaded) -> Iterator[tuple[str, object, str]]:
-    """Dotted key, value fit to be shown, and origin of every setting, in the order of the docs; the endpoints last,
-    as one list of objects."""
+    """Dotted key, value fit to be shown, and origin of every setting, in the order of the docs; the lists of tables
+    last, each as one list of objects."""
     for dotted in KEYS:
         value = value_of(loaded.settings, dotted)
         yield dotted, _shown(value), loaded.origins[dotted]
-    endpoints = [_entry(endpoint) for endpoint in loaded.settings.endpoints]
-    yield "endpoints", endpoints, loaded.origins["endpoints"]
-
-
-def _entry(endpoint: EndpointSettings) -> dict[str, object]:
-    return {name: _shown(getattr(endpoint, name)) for name in TABLES["endpoints"]}
+    for table, keys in TABLES.items():
+        entries = [{name: _shown(getattr(entry, name)) for name in keys} for entry in getattr(loaded.settings, table)]
+        yield table, entries, loaded.origins[table]
 
 
 def _shown(value: object) -> object:
@@ -41,7 +38,7 @@ def _shown(value: object) -> object:
 
 
 def as_text(loaded: Loaded) -> str:
-    """One aligned line for each setting, and for each key of each endpoint: key, value, origin."""
+    """One aligned line for each setting, and for each key of each entry: key, value, origin."""
     lines = [(dotted, _literal(value), origin) for dotted, value, origin in _spread(rows(loaded))]
     key_width = max(len(dotted) for dotted, _, _ in lines)
     value_width = min(max(len(value) for _, value, _ in lines), 24)
@@ -70,7 +67,7 @@ def as_markdown() -> str:
         _section(f"[{name}]", cls.__doc__ or "", (key for key in KEYS.values() if key.section == name))
         for name, cls in SECTIONS.items()
     ]
-    tables = [_section("[[endpoints]]", EndpointSettings.__doc__ or "", TABLES["endpoints"].values())]
+    tables = [_section(f"[[{name}]]", cls.__doc__ or "", TABLES[name].values()) for name, cls in ENTRIES.items()]
     return "\n\n".join(sections + tables) + "\n"
 
 

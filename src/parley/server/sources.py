@@ -9,14 +9,13 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from parley.server.contradictions import contradictions
-from parley.server.endpoint_settings import EndpointSettings
 from parley.server.settings import KEYS, PRESETS, SECTIONS, TABLES, Settings
-from parley.server.tables import read_endpoints
+from parley.server.tables import read_table
 from parley.server.wording import hint, not_what_it_is, shown
 
 CONFIG_VARIABLE = "PARLEY_CONFIG"
@@ -100,7 +99,7 @@ class _Draft:
 
     def __init__(self) -> None:
         self.values: dict[str, object] = {}
-        self.endpoints: tuple[EndpointSettings, ...] = ()
+        self.tables: dict[str, tuple[Any, ...]] = {}
         self.origins: dict[str, str] = dict.fromkeys((*KEYS, *TABLES), "default")
         self.problems: list[Problem] = []
 
@@ -133,7 +132,7 @@ class _Draft:
 
     def _take_section(self, section: str, keys: object, origin: str) -> None:
         if section in TABLES:
-            self._take_endpoints(keys, origin)
+            self._take_table(section, keys, origin)
         elif section not in SECTIONS and isinstance(keys, list) and keys and isinstance(keys[0], dict):
             self._problem(origin, f"there is no list of tables [[{shown(section)}]]{hint(section, TABLES)}")
         elif section not in SECTIONS and not isinstance(keys, dict):
@@ -146,9 +145,9 @@ class _Draft:
             for name, value in keys.items():
                 self._take(f"{section}.{name}", value, origin, strict=True)
 
-    def _take_endpoints(self, entries: object, origin: str) -> None:
-        self.endpoints, problems = read_endpoints(entries)
-        self.origins["endpoints"] = origin
+    def _take_table(self, table: str, entries: object, origin: str) -> None:
+        self.tables[table], problems = read_table(table, entries)
+        self.origins[table] = origin
         for problem in problems:
             self._problem(origin, problem)
 
@@ -162,8 +161,8 @@ class _Draft:
                 continue
             if name in variables:
                 self._take(variables[name], text, f"env {name}", strict=False)
-            elif name.startswith("PARLEY_ENDPOINTS"):
-                self._take("endpoints", text, f"env {name}", strict=False)
+            elif table := next((one for one in TABLES if name.startswith(f"PARLEY_{one.upper()}")), ""):
+                self._take(table, text, f"env {name}", strict=False)
             else:
                 known = (*variables, CONFIG_VARIABLE, PRESET_VARIABLE)
                 self._problem(f"env {name}", f"names no setting{hint(name.upper(), known)}")
@@ -182,7 +181,8 @@ class _Draft:
 
     def finish(self) -> Loaded:
         # A preset's address is a fallback: a server that is launched listens where its own command says.
-        has_other = self.values.get("launch.command") or self.values.get("upstream.urls")
+        others = ("launch.command", "upstream.urls", "upstream.discover_dns", "upstream.discover_file")
+        has_other = bool(self.tables.get("upstreams")) or any(self.values.get(dotted) for dotted in others)
         if has_other and self.origins["upstream.url"].startswith("preset"):
             self.values["upstream.url"] = ""
         # Values that could not be read stay at their defaults here, and those never contradict each other.
@@ -190,7 +190,8 @@ class _Draft:
         for dotted, value in self.values.items():
             given[KEYS[dotted].section][KEYS[dotted].name] = value
         sections = {section: cls(**given[section]) for section, cls in SECTIONS.items()}
-        settings = Settings(**sections, endpoints=self.endpoints)
+        everything: dict[str, Any] = {**sections, **self.tables}
+        settings = Settings(**everything)
         for dotted, message in contradictions(settings):
             self._problem(self.origins[dotted], message)
         if self.problems:
@@ -199,10 +200,8 @@ class _Draft:
 
     def _take(self, dotted: str, value: object, origin: str, *, strict: bool) -> None:
         key = KEYS.get(dotted)
-        if key is None and re.split(r"[.\[]", dotted)[0] in TABLES:
-            self._problem(
-                origin, "endpoints come from the file alone: write [[endpoints]] there, and the keys below it"
-            )
+        if key is None and (table := re.split(r"[.\[]", dotted)[0]) in TABLES:
+            self._problem(origin, f"{table} come from the file alone: write [[{table}]] there, and the keys below it")
             return
         if key is None:
             self._problem(origin, f"{shown(dotted)} is not a setting{hint(dotted, KEYS)}")

@@ -1,42 +1,80 @@
 """Reads the lists of tables of a settings file: every entry whole, with all that is wrong in it."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from parley.server.endpoint_checks import entry_problems, list_problems
-from parley.server.endpoint_settings import EndpointSettings
 from parley.server.keys import Key
 from parley.server.setting_types import NAME_MAX_CHARS
-from parley.server.settings import TABLES
+from parley.server.settings import ENTRIES, TABLES
+from parley.server.tenant_settings import tenant_problems, tenants_problems
+from parley.server.upstream_settings import upstream_problems, upstreams_problems
 from parley.server.wording import hint, not_what_it_is, shown
 
 ENTRIES_MAX = 256
 
 
-def read_endpoints(entries: object) -> tuple[tuple[EndpointSettings, ...], list[str]]:
-    """The endpoints of a file, and the problems with them. An entry that can't be read is left out."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a list of tables asks of its entries beside the types of their values.
+
+    `needs` maps the keys without which there is no entry to what they are; `of_entry` and `of_list` say what is wrong
+    with an entry, and with entries beside each other.
+    """
+
+    needs: Mapping[str, str]
+    of_entry: Callable[[Any], Iterable[str]]
+    of_list: Callable[[Sequence[Any]], Iterable[str]]
+
+
+RULES: Mapping[str, Rules] = {
+    "endpoints": Rules(
+        needs={"name": "it is what clients call"},
+        of_entry=entry_problems,
+        of_list=list_problems,
+    ),
+    "tenants": Rules(
+        needs={"name": "it is what messages and listings call it"},
+        of_entry=tenant_problems,
+        of_list=tenants_problems,
+    ),
+    "upstreams": Rules(
+        needs={"url": "it says where the model server is"},
+        of_entry=upstream_problems,
+        of_list=upstreams_problems,
+    ),
+}
+
+
+def read_table(table: str, entries: object) -> tuple[tuple[Any, ...], list[str]]:
+    """The entries of the list of tables of this name, and the problems with them. One that can't be read is not among
+    them."""
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        return (), ["endpoints is a list of tables: write [[endpoints]], and the keys of each entry below its own"]
+        return (), [f"{table} is a list of tables: write [[{table}]], and the keys of each entry below its own"]
     if len(entries) > ENTRIES_MAX:
-        return (), [f"endpoints has {len(entries)} entries; at most {ENTRIES_MAX} are taken"]
-    endpoints: list[EndpointSettings] = []
+        return (), [f"{table} has {len(entries)} entries; at most {ENTRIES_MAX} are taken"]
+    rules = RULES[table]
+    read: list[Any] = []
     problems: list[str] = []
     for number, entry in enumerate(entries, 1):
-        values, wrong = _values(entry, TABLES["endpoints"])
+        values, wrong = _values(entry, TABLES[table], rules.needs)
         if not wrong:
-            endpoints.append(EndpointSettings(**values))
-            wrong = list(entry_problems(endpoints[-1]))
-        problems += [f"endpoints, entry {number}, {problem}" for problem in wrong]
+            read.append(ENTRIES[table](**values))
+            wrong = list(rules.of_entry(read[-1]))
+        problems += [f"{table}, entry {number}, {problem}" for problem in wrong]
     # Beside an entry that is wrong, the others may only seem to be.
-    return tuple(endpoints), problems or list(list_problems(endpoints))
+    return tuple(read), problems or list(rules.of_list(read))
 
 
-def _values(entry: Mapping[str, object], keys: Mapping[str, Key]) -> tuple[dict[str, Any], list[str]]:
+def _values(
+    entry: Mapping[str, object], keys: Mapping[str, Key], needs: Mapping[str, str]
+) -> tuple[dict[str, Any], list[str]]:
     values: dict[str, Any] = {}
-    problems = [] if "name" in entry else ["name is missing: it is what clients call"]
+    problems = [f"{name} is missing: {what}" for name, what in needs.items() if name not in entry]
     for name, value in entry.items():
         if (key := keys.get(name)) is None:
             problems.append(f"{shown(name)} is not a key of it{hint(name, keys)}")

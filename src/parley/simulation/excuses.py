@@ -47,6 +47,10 @@ def explains(drawn: Drawn, outcome: str, hosted: HostedSession | None, *, is_tak
         return bool(does_not_read) or (network and limits.output_max_bytes < _AMPLE_BYTES)
     if outcome == "gap":
         return network and limits.ledger_max_bytes < _AMPLE_BYTES
+    if outcome == "ended-by-operator":
+        return bool(plan.end_a_minute)
+    if outcome == "at-capacity":
+        return bool(plan.full_rate) and hosted is not None and hosted.has_waited_in_vain
     if outcome.startswith("upstream-"):
         # The first leg could not be had; or none could, for as long as the session looks for one.
         return upstream and hosted is not None and (not hosted.has_had_leg or hosted.has_waited_in_vain)

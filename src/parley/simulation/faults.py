@@ -1,7 +1,7 @@
 """Which faults a run suffers: drawn from its seed, each class on or off, so that they are met alone and together."""
 
 import random
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from parley.simulation.model import LEG_FAULTS
 
@@ -20,6 +20,9 @@ class FaultPlan:
     The model server: `crash_a_minute`, `shut_down_a_minute`, and `leg_rate`, the chance that a connection has a fate;
     `leg_faults` are the fates that there are. `refusal_rate` refuses connections while it is up.
     The host: `jump_a_minute` lets its clock jump ahead, as after a suspension.
+
+    The pool: `queue_rate` is the chance that a leg waits for a stream, `full_rate` that there is none for one that
+    replaces or succeeds another. `relief_a_minute` asks sessions to leave their leg's server, `end_a_minute` ends one.
     """
 
     reset_a_minute: float = 0.0
@@ -38,6 +41,10 @@ class FaultPlan:
     leg_rate: float = 0.0
     leg_faults: tuple[str, ...] = ()
     jump_a_minute: float = 0.0
+    queue_rate: float = 0.0
+    full_rate: float = 0.0
+    relief_a_minute: float = 0.0
+    end_a_minute: float = 0.0
 
     @property
     def active(self) -> dict[str, object]:
@@ -68,7 +75,13 @@ _RATES: dict[str, tuple[float, float]] = {
     "leg_rate": (0.1, 0.5),
     "jump_a_minute": (0.3, 1.5),
 }
-_RARE = {"away_rate": 0.1, "rival_rate": 0.3, "jump_a_minute": 0.2, "half_close_a_minute": 0.25}
+_POOL_RATES: dict[str, tuple[float, float]] = {
+    "queue_rate": (0.2, 0.8),
+    "full_rate": (0.2, 0.8),
+    "relief_a_minute": (1.0, 12.0),
+    "end_a_minute": (0.2, 1.0),
+}
+_RARE = {"end_a_minute": 0.08, "away_rate": 0.1, "rival_rate": 0.3, "jump_a_minute": 0.2, "half_close_a_minute": 0.25}
 _USUAL = 0.35
 
 
@@ -83,3 +96,13 @@ def draw_faults(chance: random.Random) -> FaultPlan:
     if "leg_rate" in drawn:
         drawn["leg_faults"] = tuple(fault for fault in LEG_FAULTS if chance.random() < 0.4) or ("reset",)
     return FaultPlan(**drawn)  # type: ignore[arg-type]
+
+
+def draw_pool_faults(chance: random.Random, plan: FaultPlan) -> FaultPlan:
+    """The same plan with faults of the pool as well."""
+    drawn: dict[str, float] = {}
+    for name, (low, high) in _POOL_RATES.items():
+        is_on, rate = chance.random() < _RARE.get(name, _USUAL), chance.uniform(low, high)
+        if is_on:
+            drawn[name] = round(rate, 3)
+    return replace(plan, **drawn)  # type: ignore[arg-type]

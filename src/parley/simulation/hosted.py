@@ -8,7 +8,9 @@ from parley.core import effects as ef
 from parley.core import events as ev
 from parley.core.content import Audio, Text
 from parley.core.limits import SessionLimits
+from parley.core.outlet import output_limit_bytes
 from parley.core.session import Session
+from parley.core.transcript import RECENT_MAX_BYTES
 from parley.simulation.invariants import require
 from parley.simulation.legs import SimulatedLeg
 from parley.simulation.speech import speech_samples
@@ -25,8 +27,9 @@ _MESSAGE_MAX_BYTES = 65_536
 def held_bytes_max(limits: SessionLimits) -> int:
     """The most memory that a session may hold: its bounds together, and a message more of each kind."""
     audio = limits.held_bytes_max + limits.journal_bytes_max
-    text = limits.turn_text_max_bytes + limits.ledger_max_bytes + limits.output_max_bytes
-    return audio + text + 4 * _MESSAGE_MAX_BYTES
+    results = limits.ledger_max_bytes + output_limit_bytes(limits)
+    text = limits.turn_text_max_bytes + RECENT_MAX_BYTES
+    return audio + text + results + 4 * _MESSAGE_MAX_BYTES
 
 
 class HostedSession:
@@ -44,6 +47,7 @@ class HostedSession:
         self.has_had_leg = False
         self.most_held_bytes = 0
         self.losses = 0
+        self.parkings = 0
         self.ended_at = 0.0
         self.last_delta_at = 0.0
         self.detached_at = 0.0
@@ -125,7 +129,7 @@ class HostedSession:
         return legs[0] if len(legs) == 1 else None
 
     def receive(self, event: ev.Event) -> None:
-        """Something happened on a leg, or the time came."""
+        """Something happened on a leg, or the time came, or the operator wants something."""
         if isinstance(event, ev.LegOpened):
             self.has_had_leg = True
         if isinstance(event, ev.LegFailed):
@@ -218,7 +222,13 @@ class HostedSession:
         require(effect.leg not in self._legs, "{}: leg {} was opened before", self.name, effect.leg)
         require(sum(leg.is_open for leg in self._legs.values()) < 2, "{}: a third leg", self.name)
         self._legs = {number: leg for number, leg in self._legs.items() if leg.is_open}
-        self._legs[effect.leg] = self._node.opener.open(effect.leg, self, f"{self.name}.{effect.leg}")
+        opener = self._node.opener
+        self._legs[effect.leg] = opener.open(effect.leg, self, f"{self.name}.{effect.leg}", effect.purpose)
+
+    @property
+    def open_legs(self) -> list[int]:
+        """The legs of which something may still come."""
+        return [number for number, leg in self._legs.items() if leg.is_open]
 
     def _leg(self, leg_id: int) -> SimulatedLeg:
         leg = self._legs.get(leg_id)
@@ -238,6 +248,9 @@ class HostedSession:
 
     def _close_leg(self, effect: ef.CloseLeg) -> None:
         self._leg(effect.leg).close()
+        if self.session.is_parked:
+            self.parkings += 1
+            self._world.log(self.name, "parks")
 
     def _measure(self, effect: ef.MeasureSpeech) -> None:
         count = sum(speech_samples(vllm.pcm_of(audio)) for audio in effect.pieces)

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from parley.core import events as ev
 from parley.core.content import Audio, Text
+from parley.core.effects import LegPurpose
 from parley.core.errors import ParleyError
 from parley.simulation.faults import FaultPlan
 from parley.simulation.link import End, Link, LinkQuality
@@ -13,6 +14,7 @@ from parley.wire import vllm
 
 MODEL = "voxtral"
 _FIRST_SPARED_RATE = 0.7
+_QUEUED_S = (0.05, 8.0)
 
 
 class LegSink(Protocol):
@@ -36,12 +38,34 @@ class LegOpener:
         self.opened = 0
         self.fates: list[str] = []
 
-    def open(self, leg_id: int, sink: LegSink, name: str) -> "SimulatedLeg":
+    def open(self, leg_id: int, sink: LegSink, name: str, purpose: LegPurpose) -> "SimulatedLeg":
         """Begin to connect; the sink is told what comes of it."""
         leg = SimulatedLeg(leg_id, sink)
         self.opened += 1
-        self._world.after(2 * self._quality.latency_s, lambda: self._connect(leg, name))
+        self._world.after(2 * self._quality.latency_s, lambda: self._ask(leg, name, purpose))
         return leg
+
+    def _ask(self, leg: "SimulatedLeg", name: str, purpose: LegPurpose) -> None:
+        """There is a stream at once, or after a wait, or there is none."""
+        chance, plan, world = self._world.chance, self._plan, self._world
+        may_fail = not world.is_healed and purpose in (LegPurpose.SUCCESSOR, LegPurpose.RECOVERY)
+        if may_fail and plan.full_rate and chance.random() < plan.full_rate:
+            world.log(name, "no stream is free")
+            leg.failed(ParleyError("at-capacity"))
+        elif purpose is LegPurpose.SUCCESSOR or world.is_healed or not plan.queue_rate:
+            self._connect(leg, name)
+        elif chance.random() < plan.queue_rate:
+            wait_s = chance.uniform(*_QUEUED_S)
+            world.log(name, "waits for a stream for {:.1f} s", wait_s)
+            leg.queued(wait_s)
+            world.after(wait_s, lambda: self._admit(leg, name))
+        else:
+            self._connect(leg, name)
+
+    def _admit(self, leg: "SimulatedLeg", name: str) -> None:
+        if leg.is_open:
+            leg.admitted()
+            self._connect(leg, name)
 
     def _connect(self, leg: "SimulatedLeg", name: str) -> None:
         chance, plan = self._world.chance, self._plan
@@ -78,6 +102,16 @@ class SimulatedLeg:
     def is_open(self) -> bool:
         """Whether something may still come of it."""
         return self._sink is not None
+
+    def queued(self, wait_s: float) -> None:
+        """It has to wait for a stream."""
+        if self._sink is not None:
+            self._sink.receive(ev.LegQueued(self.id, 1, wait_s))
+
+    def admitted(self) -> None:
+        """It has one."""
+        if self._sink is not None:
+            self._sink.receive(ev.LegAdmitted(self.id))
 
     def connected(self, end: End) -> None:
         """The connection is made."""

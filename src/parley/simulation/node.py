@@ -91,7 +91,7 @@ class ServerNode:
 
     def issue_token(self, hosted: HostedSession) -> str:
         """A token for a session."""
-        token = base64.urlsafe_b64encode(self.world.chance.randbytes(32)).rstrip(b"=").decode()
+        token = "p1." + base64.urlsafe_b64encode(self.world.chance.randbytes(32)).rstrip(b"=").decode()
         self._by_token[_hash(token)] = hosted
         return token
 
@@ -175,7 +175,7 @@ class ClientConnection:
             events = _EVENTS[type(request)](request)
         elif audio.samples > vllm.SPLIT_SAMPLES:
             pieces = vllm.split(audio)
-            events = [ev.AudioReceived(piece, counts=piece is pieces[-1]) for piece in pieces]
+            events = [ev.AudioReceived(piece, messages=int(piece is pieces[-1])) for piece in pieces]
         else:
             if self.hosted is not None:
                 self.hosted.receive_audio(audio, self.generation)

@@ -4,8 +4,8 @@ import random
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from parley.core.limits import SessionLimits
-from parley.simulation.faults import FaultPlan, draw_faults
+from parley.core.limits import AtBound, SessionLimits
+from parley.simulation.faults import FaultPlan, draw_faults, draw_pool_faults
 from parley.simulation.link import LinkQuality
 from parley.simulation.model import ModelOptions
 from parley.simulation.speech import Talk
@@ -69,7 +69,12 @@ class Options:
             split_rate=chance.choice((0.0, 0.05)),
         )
         model = ModelOptions(step_s=chance.choice((0.0, 0.005, 0.02, 0.05)), diverges=diverges)
-        drawn = Drawn(plan, limits, users, plain, quality, model, Talk())
+        # Drawn apart, so that what else a seed means stays as it was.
+        chance = random.Random(f"{self.seed}/idle")  # noqa: S311  likewise
+        limits = replace(limits, idle_release_s=chance.choice((0.0, 1.2, 3.0)), preroll_s=chance.choice((0.2, 1.0)))
+        plan = draw_pool_faults(chance, plan)
+        limits = _draw_output_policy(random.Random(f"{self.seed}/output"), limits)  # noqa: S311  likewise
+        drawn = Drawn(plan, limits, users, plain, quality, model, Talk(), chance.choice((0.0, 0.02, 0.1)))
         if self.plan is not None:
             drawn = replace(drawn, plan=self.plan)
         for name in self.without:
@@ -93,7 +98,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Drawn:
-    """The options of a run, none left open."""
+    """The options of a run, none left open. `halt_rate` is the chance that a user stops sending after a piece."""
 
     plan: FaultPlan
     limits: SessionLimits
@@ -102,6 +107,7 @@ class Drawn:
     quality: LinkQuality
     model: ModelOptions
     talk: Talk = field(default_factory=Talk)
+    halt_rate: float = 0.0
 
 
 def _draw_limits(chance: random.Random) -> SessionLimits:
@@ -122,3 +128,10 @@ def _draw_limits(chance: random.Random) -> SessionLimits:
         stall_timeout_s=4.0,
         flush_timeout_s=4.0,
     )
+
+
+def _draw_output_policy(chance: random.Random, limits: SessionLimits) -> SessionLimits:
+    if chance.random() < 0.5:
+        return limits
+    # So little that the model waits for the client again and again.
+    return replace(limits, output_policy=AtBound.BLOCK, output_max_bytes=1_000)

@@ -11,6 +11,8 @@ from parley.simulation.speech import Speech, transcript_of
 _PIECE_SAMPLES = (320, 8_000)
 _LARGE_PIECE_SAMPLES = (8_000, 24_000)
 
+_HALTED_MAX_S = 30.0
+
 
 class Act(Enum):
     """One thing that a user does."""
@@ -45,11 +47,13 @@ class Item:
 
 @dataclass(slots=True)
 class Performance:
-    """The steps in order, and the turns that come of them; item numbers count from 1."""
+    """The steps in order, and the turns that come of them; item numbers count from 1. `halted_s` is for how long in all
+    nothing is sent within turns."""
 
     speech: Speech
     steps: list[Step] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
+    halted_s: float = 0.0
 
     def words(self, item: int) -> list[str]:
         """What a model says that hears all of this turn, once and undisturbed. Long turns are read in parts."""
@@ -62,7 +66,8 @@ class Performance:
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How a user behaves. `is_contract` says that clear and cancel exist."""
+    """How a user behaves. `is_contract` says that clear and cancel exist; `halt_rate` is the chance that nothing is
+    sent for a time after a piece."""
 
     turns_max: int = 5
     ahead_rate: float = 0.3
@@ -70,6 +75,8 @@ class Manner:
     cancel_rate: float = 0.15
     is_contract: bool = True
     piece_samples: tuple[int, int] = _PIECE_SAMPLES
+    halt_rate: float = 0.0
+    halt_s: tuple[float, float] = (1.0, 8.0)
 
 
 LONG_MANNER = Manner(turns_max=3, ahead_rate=0.0, clear_rate=0.0, cancel_rate=0.0, piece_samples=(6_000, 8_000))
@@ -79,18 +86,28 @@ LONG_MANNER = Manner(turns_max=3, ahead_rate=0.0, clear_rate=0.0, cancel_rate=0.
 def perform(chance: random.Random, speech: Speech, manner: Manner) -> Performance:
     """Draw what a user does with this tape."""
     performance = Performance(speech)
+    # Drawn apart, so that what else a seed means stays as it is.
+    halts = random.Random(speech.samples)  # noqa: S311  the same each time, on purpose
     turns = chance.randint(1, manner.turns_max)
     cuts = sorted(chance.randrange(speech.samples) for _ in range(turns - 1))
     edges = [0, *cuts, speech.samples]
     now = 0.0
     for start, end in pairwise(edges):
         if end > start:
-            now = _turn(chance, performance, manner, start, end, now)
+            now = _turn(chance, halts, performance, manner, start, end, now)
             now += chance.choice((0.0, 0.0, 0.3, chance.uniform(0.5, 4.0)))
     return performance
 
 
-def _turn(chance: random.Random, performance: Performance, manner: Manner, start: int, end: int, now: float) -> float:
+def _turn(
+    chance: random.Random,
+    halts: random.Random,
+    performance: Performance,
+    manner: Manner,
+    start: int,
+    end: int,
+    now: float,
+) -> float:
     steps, items = performance.steps, performance.items
     pace = chance.choice((2.0, 8.0, 50.0)) if chance.random() < manner.ahead_rate else 1.0
     low, high = manner.piece_samples
@@ -107,6 +124,10 @@ def _turn(chance: random.Random, performance: Performance, manner: Manner, start
         now += (until - at) / SAMPLE_RATE / pace
         steps.append(Step(now, Act.AUDIO, at, until))
         at = until
+        if performance.halted_s < _HALTED_MAX_S and halts.random() < manner.halt_rate:
+            halt_s = halts.uniform(*manner.halt_s)
+            performance.halted_s += halt_s
+            now += halt_s
         if at >= clears_at and at < end:
             clears_at = end
             items[-1].end, items[-1].is_cleared = at, True

@@ -31,7 +31,7 @@ _ANSWERS = {
     Claim.STRANGER: "wrong-principal",
 }
 _CLOSES = {"gap": 4416, "unknown-session": 4404, "wrong-principal": 4403, "superseded": 4409, "expired": 4410}
-_STRANGERS_TOKEN = "A" * 43
+_STRANGERS_TOKEN = "p1." + "A" * 43
 
 
 class Rival:

@@ -3,8 +3,10 @@
 import random
 import traceback
 from dataclasses import dataclass, field
+from functools import partial
 
 from parley.client.limits import ClientLimits
+from parley.core import events as ev
 from parley.simulation.device import PlainDevice
 from parley.simulation.excuses import explains
 from parley.simulation.invariants import InvariantBroken, require
@@ -44,6 +46,7 @@ class Report:
     outcomes: dict[str, str] = field(default_factory=dict)
     words: int = 0
     losses: int = 0
+    parkings: int = 0
     connections: int = 0
     generations: int = 0
     most_held_bytes: int = 0
@@ -93,7 +96,7 @@ class _Simulation:
         chance = random.Random(f"{options.seed}/{number}")  # noqa: S311  the same each time, on purpose
         is_contract = number >= drawn.plain_users
         speech = Speech(chance, options.speech_s, drawn.talk)
-        manner = LONG_MANNER if options.is_long else Manner(is_contract=is_contract)
+        manner = LONG_MANNER if options.is_long else Manner(is_contract=is_contract, halt_rate=drawn.halt_rate)
         performance: Performance = perform(chance, speech, manner)
         if is_contract:
             limits = ClientLimits(unacked_max_s=chance.choice((5.0, 60.0)), answer_timeout_s=90.0)
@@ -133,6 +136,8 @@ class _Simulation:
         world.sometimes(plan.crash_a_minute, is_running, self._crash)
         world.sometimes(plan.shut_down_a_minute, is_running, self._shut_down)
         world.sometimes(plan.jump_a_minute, is_running, lambda: self.node.jump(chance.uniform(*_JUMP_S)))
+        world.sometimes(plan.relief_a_minute, is_running, self._relieve)
+        world.sometimes(plan.end_a_minute, is_running, self._end_one)
         for device in self.devices:
             self._slow_down(device)
             if isinstance(device, ResumingDevice):
@@ -167,6 +172,24 @@ class _Simulation:
         if not self.model.is_down:
             self.model.shut_down(with_done=self.world.chance.random() < 0.5)
             self._start_later()
+
+    def _relieve(self) -> None:
+        """The model server is to be left: every session is asked, now and once more."""
+        chance, node = self.world.chance, self.node
+        patience_s = chance.choice((None, 0.0, chance.uniform(0.2, 5.0)))
+        at_once_at = None if patience_s is None else node.now + patience_s
+        self.world.log("model", "is to be left, at once in {}", patience_s)
+        for hosted in node.live:
+            for leg in chance.choice(([0], hosted.open_legs)):
+                hosted.receive(ev.RotationAsked(leg, at_once_at))
+                if chance.random() < 0.5:
+                    self.world.after(
+                        chance.uniform(0.1, 6.0), partial(hosted.receive, ev.RotationAsked(leg, at_once_at))
+                    )
+
+    def _end_one(self) -> None:
+        if self.node.live:
+            self.world.chance.choice(self.node.live).receive(ev.EndAsked())
 
     def _start_later(self) -> None:
         def start() -> None:
@@ -224,6 +247,7 @@ class _Simulation:
         report.outcomes = {device.name: device.outcome for device in self.devices}
         report.words = sum(len(item.final.split()) for device in self.devices for item in device.told.items.values())
         report.losses = sum(hosted.losses for hosted in self.node.sessions)
+        report.parkings = sum(hosted.parkings for hosted in self.node.sessions)
         report.connections = self.network.made
         report.generations = self.model.generations
         report.most_held_bytes = max((hosted.most_held_bytes for hosted in self.node.sessions), default=0)

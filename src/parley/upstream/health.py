@@ -4,54 +4,42 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
-from urllib.parse import urlsplit, urlunsplit
+from dataclasses import dataclass, field
+from typing import Protocol
+from urllib.parse import urlsplit
 
 import aiohttp
-import msgspec
+
+from parley.upstream.description import Description, describe
+from parley.upstream.engine_metrics import EngineLoad
+from parley.upstream.load_watch import LoadWatch
+from parley.upstream.plain_routes import PlainRoutes
+from parley.upstream.versions import UNJUDGED, Judgement, Level, judge
 
 _log = logging.getLogger("parley.upstream")
 
-_BODY_MAX_BYTES = 1_048_576
-_MODELS_MAX = 64
 _DOWN_INTERVAL_S = 0.25
 """Time between two looks at a server that is down, where the usual one is longer."""
 
-
-class _Model(msgspec.Struct):
-    id: str
-    # Of any type: a server whose limit makes no sense still has a name.
-    max_model_len: Any = None
-
-
-class _Models(msgspec.Struct):
-    data: list[_Model]
-
-
-class _Version(msgspec.Struct):
-    version: str
+_LOAD_INTERVAL_MIN_S = 5.0
+"""Least time between two looks at a server's metrics: they are long, and made anew each time."""
 
 
 @dataclass(frozen=True, slots=True)
 class HealthOptions:
-    """Where and how often to ask. `url` is the realtime URL; the rest is derived from it."""
+    """Where and how often to ask. `url` is the realtime URL; the rest is derived from it.
+
+    `address` is where to connect to instead of the addresses of the URL's host. `allows_old_versions`: vLLM releases
+    are used that are known to hang streams.
+    """
 
     url: str
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     probe_interval_s: float = 2.0
     probe_timeout_s: float = 2.0
-
-    def __repr__(self) -> str:
-        return f"HealthOptions(url={self.url!r})"
-
-
-def http_url(realtime_url: str, path: str) -> str:
-    """The URL of a plain HTTP route on the server of a realtime URL."""
-    parts = urlsplit(realtime_url)
-    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
-    prefix = parts.path.removesuffix("/v1/realtime").rstrip("/")
-    return urlunsplit((scheme, parts.netloc, prefix + path, "", ""))
+    address: str = ""
+    allows_old_versions: bool = False
+    load_interval_min_s: float = _LOAD_INTERVAL_MIN_S
 
 
 class Readiness(Protocol):
@@ -67,10 +55,20 @@ class Readiness(Protocol):
 
 
 class Health(Readiness, Protocol):
-    """What a pool knows of one model server. `on_change` is called with `ready` when that changes."""
+    """What a pool knows of one model server. `on_change` is called with `ready` when that or `has_room` changes."""
 
     on_change: Callable[[bool], None] | None
     max_model_len: int
+    version: str
+    judgement: Judgement
+
+    @property
+    def load(self) -> EngineLoad | None:
+        """What its engines say of their load; None where they say nothing."""
+
+    @property
+    def has_room(self) -> bool:
+        """False while streams wait within the server for others to end: it is full, whoever opened them."""
 
     async def run(self) -> None:
         """Look after it until cancelled."""
@@ -92,6 +90,10 @@ class PassiveHealth:
 
     models: tuple[str, ...] = ()
     max_model_len = 0
+    version = ""
+    judgement = UNJUDGED
+    load: EngineLoad | None = None
+    has_room = True
 
     def __init__(
         self,
@@ -141,17 +143,25 @@ class PassiveHealth:
 
 
 class UpstreamHealth:
-    """Probes a model server. `ready` is the last answer, `models` the names it serves.
+    """Probes a model server. `ready` while it is there and its version is not refused, `models` the names it serves.
 
     `max_model_len` is the most tokens that one generation of it may have, the least of its models', 0 where it does not
-    say. `/health` alone is known to stay green on a wedged engine; the session's own watchdogs find that. What this
-    tells for sure is a server that is not there or still loading. One that is down is asked every 0.25 s.
+    say. `/health` alone is known to stay green on a wedged engine; the sessions' own watchdogs and probe turns find
+    that. What this tells for sure is a server that is not there or still loading. One that is down is asked every
+    0.25 s.
     """
 
     def __init__(self, options: HealthOptions, on_change: Callable[[bool], None] | None = None) -> None:
         self._options = options
         self.on_change = on_change
         self._place = urlsplit(options.url).netloc.rpartition("@")[2]
+        if options.address:
+            self._place += f" ({options.address})"
+        self._routes = PlainRoutes(
+            options.url, timeout_s=options.probe_timeout_s, api_key=options.api_key, address=options.address
+        )
+        interval_s = max(options.load_interval_min_s, options.probe_interval_s)
+        self._load_watch = LoadWatch(self._routes, interval_s=interval_s, on_change=self._changed)
         self._wake = asyncio.Event()
         self._losses = 0
         self._is_described = False
@@ -159,17 +169,26 @@ class UpstreamHealth:
         self.models: tuple[str, ...] = ()
         self.max_model_len = 0
         self.version = ""
+        self.judgement = UNJUDGED
+
+    @property
+    def load(self) -> EngineLoad | None:
+        """See `Health.load`."""
+        return self._load_watch.load
+
+    @property
+    def has_room(self) -> bool:
+        """See `Health.has_room`."""
+        return self._load_watch.has_room
 
     async def run(self) -> None:
         """Probe until cancelled."""
-        options = self._options
-        timeout = aiohttp.ClientTimeout(total=options.probe_timeout_s)
-        headers = {"Authorization": f"Bearer {options.api_key}"} if options.api_key else {}
-        async with aiohttp.ClientSession(timeout=timeout, headers=headers) as http:
+        async with self._routes, asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._load_watch.run())
             while True:
                 losses = self._losses
                 self._wake.clear()
-                is_there = await self._probe(http)
+                is_there = await self._probe()
                 # An answer from before a loss says nothing about what came after it.
                 self._set(is_there and losses == self._losses)
                 await self._pause()
@@ -177,7 +196,7 @@ class UpstreamHealth:
     async def _pause(self) -> None:
         """Wait for the next probe's time: less while the server is down, a start should not cost a whole interval."""
         down_s = min(_DOWN_INTERVAL_S, self._options.probe_interval_s)
-        if self.ready:
+        if self.ready or self.judgement.is_refused:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._options.probe_interval_s - down_s):
                     await self._wake.wait()
@@ -195,60 +214,56 @@ class UpstreamHealth:
 
     def seen(self) -> None:
         """The server answered otherwise, as a leg that opened does."""
-        self._set(True)
+        self._set(not self.judgement.is_refused)
 
     def _set(self, ready: bool) -> None:
         if ready == self.ready:
             return
         self.ready = ready
         if ready:
+            self._load_watch.begin()
             models, version = list(self.models), self.version or "unknown"
             _log.info("model server is ready: models %s, version %s, at %s", models, version, self._place)
         else:
+            self._load_watch.end()
             # It may come back as another.
             self._is_described = False
             _log.warning("model server is not ready: %s", self._place)
-        if self.on_change is not None:
-            self.on_change(ready)
+        self._changed()
 
-    async def _probe(self, http: aiohttp.ClientSession) -> bool:
+    def _changed(self) -> None:
+        if self.on_change is not None:
+            self.on_change(self.ready)
+
+    async def _probe(self) -> bool:
         try:
-            async with http.get(http_url(self._options.url, "/health")) as response:
-                if response.status != 200:
-                    return False
+            if await self._routes.get("/health") is None:
+                return False
             if not self._is_described:
-                await self._describe(http)
+                self._take(await describe(self._routes))
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False
-        return True
+        return not self.judgement.is_refused
 
-    async def _describe(self, http: aiohttp.ClientSession) -> None:
-        """What it serves. A server that does not tell is taken as it is."""
-        listing = _decoded(await self._get(http, "/v1/models"), _Models)
-        models = listing.data[:_MODELS_MAX] if listing is not None else []
-        self.models = tuple(model.id for model in models)
-        limits = [model.max_model_len for model in models if type(model.max_model_len) is int]
-        self.max_model_len = min((limit for limit in limits if limit > 0), default=0)
-        version = _decoded(await self._get(http, "/version"), _Version)
-        self.version = version.version[:64] if version is not None else ""
-        self._is_described = True
+    def _take(self, described: Description) -> None:
+        before, options = (self.version, self.judgement), self._options
+        self.models, self.max_model_len = described.models, described.max_model_len
+        self.version, self.judgement = described.version, UNJUDGED
+        if described.is_vllm and described.version:
+            self.judgement = judge(
+                described.version, has_key=options.api_key is not None, allows_old=options.allows_old_versions
+            )
+        if (self.version, self.judgement) != before:
+            self._report()
+        # One that is refused is asked each time: it may come back as another between two looks.
+        self._is_described = not self.judgement.is_refused
 
-    async def _get(self, http: aiohttp.ClientSession, path: str) -> bytes:
-        async with http.get(http_url(self._options.url, path)) as response:
-            if response.status != 200:
-                return b""
-            body = bytearray()
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > _BODY_MAX_BYTES:
-                    return b""
-            return bytes(body)
-
-
-def _decoded[T](body: bytes, kind: type[T]) -> T | None:
-    """The body, if it is JSON of this kind."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # The last two are no errors of msgspec's own.
-        return None
+    def _report(self) -> None:
+        """Tell the log what is known of the server's version, once."""
+        version, reasons = self.version, " ".join(self.judgement.reasons)
+        if self.judgement.is_refused:
+            _log.warning("model server is refused: version %s, at %s. %s", version, self._place, reasons)
+        elif self.judgement.level is Level.WARNED:
+            _log.warning("model server has a version with faults: %s, at %s. %s", version, self._place, reasons)
+        elif reasons:
+            _log.info("model server has version %s, at %s. %s", version, self._place, reasons)

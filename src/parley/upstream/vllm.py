@@ -10,8 +10,19 @@ import logging
 import os
 import socket
 from dataclasses import dataclass
+from functools import partial
 
-from picows import WSCloseCode, WSError, WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import (
+    WSCloseCode,
+    WSError,
+    WSFrame,
+    WSHandshakeError,
+    WSListener,
+    WSMsgType,
+    WSParsedURL,
+    WSTransport,
+    ws_connect,
+)
 
 from parley.core.content import Audio
 from parley.core.errors import ParleyError
@@ -32,13 +43,18 @@ _MESSAGE_MAX_BYTES = 4_194_304
 
 @dataclass(frozen=True, slots=True)
 class VllmOptions:
-    """How to reach a vLLM server. `ping_interval_s` finds a half-open connection in that time plus the timeout."""
+    """How to reach a vLLM server. `ping_interval_s` finds a half-open connection in that time plus the timeout.
+
+    `address` is where to connect to instead of the addresses of the URL's host, which remains the name that is asked
+    for and whose certificate is wanted.
+    """
 
     url: str
     api_key: str | None = None
     connect_timeout_s: float = 5.0
     ping_interval_s: float = 20.0
     ping_timeout_s: float = 20.0
+    address: str = ""
 
     def __repr__(self) -> str:
         return f"VllmOptions(url={self.url!r})"
@@ -163,6 +179,7 @@ class VllmUpstream:
                     max_frame_size=_MESSAGE_MAX_BYTES,
                     max_redirects=0,
                     extra_headers=headers,
+                    socket_factory=partial(_connected_to, options.address) if options.address else None,
                     # On uvloop its transport misses a reset that comes with data still unread (aiofastnet 1.2.0).
                     use_aiofastnet=False,
                 )
@@ -182,6 +199,22 @@ class VllmUpstream:
             raise _handshake_error(error) from None
         leg.name_model(self.model)
         return leg
+
+
+async def _connected_to(address: str, url: WSParsedURL) -> socket.socket:
+    """A socket that is connected to this address, whatever the URL's host is."""
+    loop = asyncio.get_running_loop()
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        opened.setblocking(False)
+        # The loop sets it on sockets that it made itself.
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await loop.sock_connect(opened, (address, url.port))
+    except BaseException:
+        opened.close()
+        raise
+    return opened
 
 
 def _handshake_error(error: OSError | WSError) -> ParleyError:

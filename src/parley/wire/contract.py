@@ -140,6 +140,49 @@ class Recovered:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """Audio that no model was sent, or text that is not sent here, of this interval was dropped."""
+
+    from_ms: int
+    to_ms: int
+    reason: str
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The session waits for a model server, at this place of the queue; at 0 it waits no longer. `eta_ms` is None when
+    the server can't tell."""
+
+    position: int
+    eta_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lagging:
+    """The model is so far behind the audio; 0 when it has caught up."""
+
+    lag_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expiring:
+    """The session ends in so long for this reason, an error code, unless what it lacks comes."""
+
+    reason: str
+    in_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class GoingAway:
+    """The server ends in so long; with `moves` the session can be taken up at another."""
+
+    reason: str
+    deadline_ms: int
+    moves: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The last event of a session; `reason` is an error code, or `client-ended`."""
 
@@ -182,6 +225,11 @@ ContractEvent = (
     | Cleared
     | Recovering
     | Recovered
+    | Gap
+    | Queued
+    | Lagging
+    | Expiring
+    | GoingAway
     | Ended
     | Failed
     | Unknown

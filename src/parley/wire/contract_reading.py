@@ -16,9 +16,14 @@ from parley.wire.contract import (
     Delta,
     Done,
     Ended,
+    Expiring,
     Failed,
+    Gap,
+    GoingAway,
     InputAck,
     Intervals,
+    Lagging,
+    Queued,
     Recovered,
     Recovering,
     Resumed,
@@ -171,6 +176,47 @@ class _RecoveredBody(_Body, kw_only=True):
         return Recovered(self.outcome, self.replayed_ms, self.lost, self.seq)
 
 
+class _GapBody(_Body, kw_only=True):
+    from_ms: Seq
+    to_ms: Seq
+    reason: str = ""
+
+    def event(self) -> Gap:
+        return Gap(self.from_ms, self.to_ms, self.reason, self.seq)
+
+
+class _QueuedBody(_Body, kw_only=True):
+    position: Seq
+    eta_ms: Seq | None = None
+
+    def event(self) -> Queued:
+        return Queued(self.position, self.eta_ms)
+
+
+class _LaggingBody(_Body, kw_only=True):
+    lag_ms: Seq
+
+    def event(self) -> Lagging:
+        return Lagging(self.lag_ms)
+
+
+class _ExpiringBody(_Body, kw_only=True):
+    reason: str
+    in_ms: Seq
+
+    def event(self) -> Expiring:
+        return Expiring(self.reason, self.in_ms)
+
+
+class _GoingAwayBody(_Body, kw_only=True):
+    reason: str = ""
+    deadline_ms: Seq
+    moves: bool = False
+
+    def event(self) -> GoingAway:
+        return GoingAway(self.reason, self.deadline_ms, self.moves)
+
+
 class _EndedBody(_Body, kw_only=True):
     reason: str
     retry: str = ""
@@ -209,6 +255,11 @@ _BODIES: Mapping[str, type[_Body]] = {
     "input_audio_buffer.cleared": _ClearedBody,
     "session.recovering": _RecoveringBody,
     "session.recovered": _RecoveredBody,
+    "session.gap": _GapBody,
+    "session.queued": _QueuedBody,
+    "session.lagging": _LaggingBody,
+    "session.expiring": _ExpiringBody,
+    "session.going_away": _GoingAwayBody,
     "session.ended": _EndedBody,
     "error": _ErrorBody,
 }

@@ -15,9 +15,12 @@ END_SESSION = b'{"type":"session.end"}'
 CLEAR_INPUT = b'{"type":"input_audio_buffer.clear"}'
 
 
-def encode_opt_in(model: str) -> bytes:
-    """`session.update` that names the model, empty for any, and opts in to the session contract."""
-    return encode_json({"type": vllm.SESSION_UPDATE, "model": model, "parley": {"resume": True}})
+def encode_opt_in(model: str, *, input_policy: str | None = None, output_policy: str | None = None) -> bytes:
+    """`session.update` that names the model, empty for any, and opts in to the session contract; the policies say what
+    is to happen when more waits than may."""
+    policies = {"input_policy": input_policy, "output_policy": output_policy}
+    own = {"resume": True, **{name: value for name, value in policies.items() if value is not None}}
+    return encode_json({"type": vllm.SESSION_UPDATE, "model": model, "parley": own})
 
 
 def encode_resume(token: str, seq: int) -> bytes:

@@ -62,8 +62,8 @@ class VllmDialect:
                 return _split(value) if value.samples > vllm.SPLIT_SAMPLES else value
             case vllm.Commit(final):
                 return [ev.TurnEnded() if final else ev.TurnStarted()]
-            case serving.Update(model, resume):
-                return [ev.ModelNamed(model), ev.ResumeEnabled()] if resume else [ev.ModelNamed(model)]
+            case serving.Update():
+                return _update(value)
             case serving.Ack(seq):
                 return [ev.OutputAcked(seq)]
             case serving.End():
@@ -85,8 +85,18 @@ class VllmDialect:
     ended = staticmethod(serving.encode_ended)
 
 
+def _update(update: serving.Update) -> list[ev.ClientEvent]:
+    """The message in the order in which it counts: its opt-in begins the count anew."""
+    events: list[ev.ClientEvent] = [ev.ModelNamed(update.model)]
+    if update.resume:
+        events.append(ev.ResumeEnabled())
+    if update.input_policy or update.output_policy:
+        events.append(ev.PoliciesChosen(update.input_policy, update.output_policy))
+    return events
+
+
 def _split(audio: Audio) -> list[ev.ClientEvent]:
-    """The audio in pieces, of which the last one counts: it came as one message."""
+    """The audio in pieces, the last one counting for the message that it came as."""
     pieces = vllm.split(audio)
     last = len(pieces) - 1
-    return [ev.AudioReceived(piece, counts=index == last) for index, piece in enumerate(pieces)]
+    return [ev.AudioReceived(piece, messages=int(index == last)) for index, piece in enumerate(pieces)]

@@ -13,13 +13,14 @@ from msgspec import Meta
 from parley.core import notices as no
 from parley.core.content import SAMPLE_RATE, Text
 from parley.core.errors import ParleyError, Retry
+from parley.core.limits import AtBound
 from parley.core.usage import Usage
 from parley.wire import contract, contract_requests, vllm
 from parley.wire.contract import Seq
 from parley.wire.vllm import encode_json
 
 TOKEN_MAX = 256
-"""Characters that a token may have; those that are issued have 43."""
+"""Characters that a token may have; those that are issued have 46."""
 
 CLIENT_ENDED = "client-ended"
 """The reason in `session.ended` when the client asked for it."""
@@ -27,10 +28,13 @@ CLIENT_ENDED = "client-ended"
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """The client named the model, empty for any; `resume` opts in to the session contract."""
+    """The client named the model, empty for any; `resume` opts in to the session contract. The policies say what is to
+    happen when more waits than may; None leaves that to the server."""
 
     model: str
     resume: bool
+    input_policy: AtBound | None = None
+    output_policy: AtBound | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,8 @@ Request = Update | Resume | Ack | End | Clear | Cancel
 
 class _OptIn(msgspec.Struct):
     resume: bool = False
+    input_policy: str | None = None
+    output_policy: str | None = None
 
 
 class _UpdateBody(msgspec.Struct):
@@ -90,6 +96,8 @@ class _CancelBody(msgspec.Struct):
     item_id: str | None = None
 
 
+_POLICIES = tuple(policy.value for policy in AtBound)
+_POLICY_NAMES = ", ".join(_POLICIES)
 _decode_update = msgspec.json.Decoder(_UpdateBody).decode
 _decode_resume = msgspec.json.Decoder(_ResumeBody).decode
 _decode_ack = msgspec.json.Decoder(_AckBody).decode
@@ -118,7 +126,20 @@ def parse_client(message: bytes) -> vllm.ClientMessage | Request:
 def _update(message: bytes) -> Update:
     body = _decode_update(message)
     vllm.check_model_name(body.model)
-    return Update(body.model, body.parley is not None and body.parley.resume)
+    own = body.parley or _OptIn()
+    policies = (
+        _policy("input_policy", own.input_policy),
+        _policy("output_policy", own.output_policy),
+    )
+    return Update(body.model, own.resume, *policies)
+
+
+def _policy(name: str, value: str | None) -> AtBound | None:
+    if value is None:
+        return None
+    if value not in _POLICIES:
+        raise ParleyError("invalid-event", f"In {vllm.SESSION_UPDATE}: `parley.{name}` is one of {_POLICY_NAMES}.")
+    return AtBound(value)
 
 
 def _resume(message: bytes) -> Resume:

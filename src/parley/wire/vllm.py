@@ -7,6 +7,7 @@ audio stays base64, text stays a JSON string literal.
 """
 
 import binascii
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,6 +185,11 @@ def pcm_of(audio: Audio) -> bytes:
     """The PCM16 LE samples of checked audio."""
     pcm: bytes = pybase64.b64decode(audio.payload)
     return pcm
+
+
+def join(pieces: Iterable[Audio]) -> Audio:
+    """Pieces of checked audio as one."""
+    return encode_audio(b"".join(map(pcm_of, pieces)))
 
 
 SPLIT_SAMPLES = 8_100

@@ -127,12 +127,13 @@ class Bidirectional:
         if comes_back:
             self._waiting.check()
         else:
-            host.check()
+            host.check(identity.principal)
         arrival = Arrival(
             principal=identity.principal,
             takes_binary=True,
             forward_empty_deltas=flag(invocation.query, "empty_deltas"),
             comes_back=comes_back,
+            transport="http2",
         )
         attachment = SessionAttachment(
             exchange, answer, host, VllmDialect(), arrival, self._waiting, self._limits.message_max_bytes
@@ -174,13 +175,17 @@ class Bidirectional:
     # ---- the end
 
     async def drain(self, timeout_s: float) -> None:
-        """Open nothing more in front of containers, wait so long for what is open to end, then end it, saying so."""
+        """Open nothing more in front of containers, wait so long for what is open to end, then end it, saying so.
+        Cancelled, it takes that back."""
         self._is_draining = True
         try:
             async with asyncio.timeout(timeout_s):
                 await self._no_relays.wait()
         except TimeoutError:
             _log.info("ending %d streams in front of containers", len(self._relays))
+        except asyncio.CancelledError:
+            self._is_draining = False
+            raise
         self._end_relays()
 
     async def close(self) -> None:

@@ -1,0 +1,31 @@
+"""The options that say which node's admin API a command asks."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+DEFAULT_ADMIN_PORT = 9901
+DEFAULT_ADMIN_URL = f"http://127.0.0.1:{DEFAULT_ADMIN_PORT}"
+
+
+def admin_options[F: Callable[..., Any]](function: F) -> F:
+    """Add them to a command, as `url`, `token_file` and `as_json`."""
+    function = click.option("--json", "as_json", is_flag=True, help="Print the admin API's answer.")(function)
+    function = click.option(
+        "--token-file",
+        type=click.Path(path_type=Path),
+        envvar="PARLEY_ADMIN_TOKEN_FILE",
+        metavar="FILE",
+        help="Holds the token; or PARLEY_ADMIN_TOKEN_FILE.",
+    )(function)
+    return click.option(
+        "--admin",
+        "url",
+        default=DEFAULT_ADMIN_URL,
+        show_default=True,
+        envvar="PARLEY_ADMIN_URL",
+        metavar="URL",
+        help="Admin API; or PARLEY_ADMIN_URL.",
+    )(function)

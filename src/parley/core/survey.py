@@ -1,0 +1,29 @@
+"""How a session stands, in numbers alone: nothing of what was said, by whom, or of what lets anybody in."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """A session at a moment.
+
+    `is_queued`: it waits for a stream; `is_parked`: it needs none for now; `is_leaving`: its server drains or it is on
+    its way to another. `recovering` is why a leg is on its way, as an error's code, or empty. `lag_s` is how far its
+    model is behind, `received_s` all audio that came, `held_s` what the model has not had of it, and `dropped_s` what
+    it never will; `held_bytes` all that it keeps. `turns` are those that are not over, `legs` those that it has or has
+    asked for.
+    """
+
+    is_attached: bool
+    is_queued: bool
+    is_parked: bool
+    is_leaving: bool
+    recovering: str
+    generation: int
+    lag_s: float
+    received_s: float
+    held_s: float
+    held_bytes: int
+    dropped_s: float
+    turns: int
+    legs: int
