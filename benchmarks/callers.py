@@ -96,12 +96,22 @@ class Call:
 
 
 async def call(url: str, pcm: bytes) -> Call:
-    """Talk once; whoever is refused does not come back."""
+    """Talk once."""
     one = Call()
     one.talk = await talk(url, pcm, positions=one.positions)
     if one.talk.failed is not None:
         one.refusal, one.retry_after_s = one.talk.failed.code, one.talk.failed.retry_after_s
     return one
+
+
+async def persistent_calls(url: str, pcm: bytes, for_s: float) -> list[Call]:
+    """Talk once; whoever is refused comes back when told to, for so long."""
+    until = time.monotonic() + for_s
+    calls = [await call(url, pcm)]
+    while (wait_s := calls[-1].retry_after_s) and time.monotonic() + wait_s < until:
+        await asyncio.sleep(wait_s)
+        calls.append(await call(url, pcm))
+    return calls
 
 
 async def half_open(port: int) -> bool:

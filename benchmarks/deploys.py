@@ -95,7 +95,7 @@ async def _until(what: str, reached: Callable[[], Awaitable[bool]]) -> None:
 async def _engines(plan: Plan) -> Deploy:
     """Three model servers are drained, restarted and put to use again, one after another."""
     with TemporaryDirectory() as folder:
-        async with Engines("scripted", 4) as engines:
+        async with Engines("scripted", 4, "--max-sessions", str(plan.sessions)) as engines:
             *behind, apart = engines.urls
             async with Gateway(Path(folder), behind) as gateway:
 
@@ -131,7 +131,10 @@ async def _gateways(plan: Plan) -> Deploy:
             "store": {"kind": "directory", "directory": str(store)},
             "drain": {"timeout_s": plan.drain_timeout_s, "settle_s": 1.0},
         }
-        async with Engines("scripted", 4) as engines, contextlib.AsyncExitStack() as stack:
+        async with (
+            Engines("scripted", 4, "--max-sessions", str(plan.sessions)) as engines,
+            contextlib.AsyncExitStack() as stack,
+        ):
             *behind, apart = engines.urls
             leaving, staying = [
                 await stack.enter_async_context(Gateway(Path(folder), behind, **sections)) for _ in range(2)

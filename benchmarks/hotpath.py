@@ -189,6 +189,7 @@ def _parse() -> argparse.Namespace:
         default="append",
         help="what the model server answers: a word per append, or as vLLM a delta per 80 ms, three in four empty",
     )
+    parser.add_argument("--results", default="latest", help="name of the files in benchmarks/results (default latest)")
     parser.add_argument("--append-ms", type=int, default=100, help="audio in each message of a client (default 100)")
     parser.add_argument("--port", type=int, default=9100, help="first of five ports (default 9100)")
     parser.add_argument(
@@ -257,8 +258,9 @@ def _run(options: argparse.Namespace) -> None:
             print(f"pass {index + 1} of {plan.passes}", flush=True)
             passes.append(bench.run_pass(chosen[turn:] + chosen[:turn]))
             text = "\n\n".join((table(passes, titles), *_cautions(direct, passes, titles, plan)))
-            write(RESULTS, environment, passes, text)
-    print(f"\n{text}\n\n{time.monotonic() - began_s:.0f} s; every probe is in benchmarks/results/latest.json")
+            write(RESULTS, environment, passes, text, options.results)
+    took_s = time.monotonic() - began_s
+    print(f"\n{text}\n\n{took_s:.0f} s; every probe is in benchmarks/results/{options.results}.json")
 
 
 def take_priority(nice: int) -> None:

@@ -35,7 +35,7 @@ class Pace:
 
     def arguments(self) -> tuple[str, ...]:
         append = ("--append-ms", str(self.append_ms))
-        unit = ("--unit-ms", str(self.unit_ms), "--ahead-us", str(self.ahead_us))
+        unit = ("--unit-ms", str(self.unit_ms), *(("--ahead-us", str(self.ahead_us)) if self.ahead_us else ()))
         return (*append, *unit, "--text-every", str(self.text_every))
 
 

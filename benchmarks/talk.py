@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from parley.audio.pcm import split_pcm
 from parley.client import (
+    Queued,
     RealtimeSession,
     Recovered,
     Recovering,
@@ -58,6 +59,9 @@ async def talk(url: str, pcm: bytes, speed: float = 1.0, positions: list[int] | 
                         seen.said_characters.append(len(event.text))
                     case TextRevised():
                         seen.revisions += 1
+                    case Queued():
+                        if event.position and positions is not None:
+                            positions.append(event.position)
                     case SessionResumed():
                         seen.outcomes[event.outcome] += 1
                     case Recovering():

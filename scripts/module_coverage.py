@@ -56,7 +56,7 @@ def run_tests(tests: Iterable[Path], data_file: Path) -> int:
     """Run these test files once, noting for each line and branch which test took it; pytest's exit status."""
     command = [
         *(sys.executable, "-m", "pytest", "-q", "--no-header", "--cov", "--cov-branch", "--cov-context=test"),
-        *("--cov-report=", "-p", "no:cacheprovider"),
+        *("--cov-report=", "-p", "no:cacheprovider", "--numprocesses", "auto", "--maxprocesses", "4"),
         *map(str, tests),
     ]
     # Only this tracer can tell the tests apart.

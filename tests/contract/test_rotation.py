@@ -12,6 +12,8 @@ from tests.support.sound import pcm, pieces
 from tests.support.voxtral import transcript
 
 AUDIO = pcm(5.0)
+FIRST_BYTES = 3_200
+"""What a turn begins with: a tenth of a second."""
 WITH_PAUSE = script("eins", "zwei", "drei", "", "", "", "vier", "fünf", "sechs", "sieben", "acht")
 PAUSE_MS = 11 * FRAME_MS
 """Where the pause begins: "drei" is said with the eleventh frame."""
@@ -25,11 +27,13 @@ async def test_a_turn_is_moved_at_a_pause_and_nobody_is_told(stage: Stage, *, is
     client = await stage.opted_in()
     leg = await stage.leg()
     stage.vllm.speech = later(WITH_PAUSE, PAUSE_MS)
+    await client.start()
+    await client.say(AUDIO[:FIRST_BYTES])
+    await leg.until_received("start")
     if is_asked:
         # The watch on the model server's memory does.
         stage.server.host.relieve()
-    await client.start()
-    await client.say(AUDIO)
+    await client.say(AUDIO[FIRST_BYTES:])
     await leg.until_lost()
     await client.finish()
     text = transcript(5 * 16_000, speech=WITH_PAUSE)

@@ -3,12 +3,25 @@
 import binascii
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 
 from parley.core import events as ev
 from parley.core.content import Audio, Text
-from parley.core.effects import Effect
+from parley.core.effects import (
+    CloseLeg,
+    Effect,
+    EndSession,
+    LeaveSession,
+    OpenLeg,
+    SendAudio,
+    SendDelta,
+    SendDone,
+    SendNotice,
+    StoreState,
+)
 from parley.core.errors import ParleyError
 from parley.core.limits import SessionLimits
+from parley.core.notices import InputAcked
 from parley.core.profile import VOXTRAL, ModelProfile
 from parley.core.session import Session
 from parley.core.usage import Usage
@@ -18,6 +31,8 @@ USAGE = Usage(prompt_tokens=39, completion_tokens=23, total_tokens=62)
 SECOND = 16_000
 FRAME = 1_280
 CLOSED = ParleyError("upstream-closed", "It closed with code 1006.")
+MOVE = ev.DrainStarted(deadline=10.0, move_at=0.0, move_by=9.0)
+"""A drain within which sessions may move to another server."""
 
 
 def audio(mark: str = "a", samples: int = 1_600) -> Audio:
@@ -159,3 +174,43 @@ def says(words: str, leg: int = 1) -> ev.DeltaReceived:
 def fails(leg: int = 1, error: ParleyError = CLOSED) -> ev.LegFailed:
     """The leg is lost."""
     return ev.LegFailed(leg, error)
+
+
+def legs(effects: list[Effect]) -> list[Effect]:
+    """What becomes of legs."""
+    return [effect for effect in effects if isinstance(effect, OpenLeg | CloseLeg)]
+
+
+def told(effects: list[Effect]) -> list[Effect]:
+    """What the client hears, but for what it is told of its own input."""
+    return [
+        effect
+        for effect in effects
+        if isinstance(effect, SendDelta | SendDone | SendNotice | EndSession)
+        and not (isinstance(effect, SendNotice) and isinstance(effect.notice, InputAcked))
+    ]
+
+
+def sent(effects: list[Effect], leg: int) -> list[int]:
+    """The samples that a leg was sent, by their place in the turn."""
+    pieces = [effect.audio for effect in effects if isinstance(effect, SendAudio) and effect.leg == leg]
+    return [place for piece in pieces for place in places(piece)]
+
+
+def under_way() -> Driven:
+    """A session in the midst of a turn, at its last moment to go."""
+    driven = running(is_opted_in=True, first=pcm(16_000))
+    driven(*deltas(3), says(" hello"))
+    driven(MOVE)
+    assert driven.at(9.0, ev.TimerFired())[-1] == StoreState()
+    return driven
+
+
+def moved(driven: Driven, **changes: object) -> Driven:
+    """The same session at another server."""
+    state = replace(driven.session.state(driven.now), **changes)  # type: ignore[arg-type]
+    assert driven(ev.StateStored()) == [LeaveSession()]
+    other = Driven()
+    other.session = Session.restored(state, SessionLimits(), ("voxtral",), VOXTRAL, other.now, jitter=0.0)
+    other.opening = other.session.open(other.now)
+    return other

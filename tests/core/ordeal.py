@@ -7,12 +7,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from hypothesis import event as note
+
 from parley.core import effects as ef
 from parley.core import events as ev
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
 from parley.core.limits import SessionLimits
-from parley.core.notices import DropReason, Gap, Recovered, Resumed, TextRevised, TurnFailed
+from parley.core.notices import DropReason, Gap, Notice, Recovered, Resumed, TextRevised, TurnFailed
 from parley.core.profile import VOXTRAL
 from parley.core.session import Session
 from parley.core.usage import Usage
@@ -456,3 +458,20 @@ class Ordeal:
                 self.end = effect
             case _:
                 pass
+
+
+def heard_as_from_one_model(ordeal: Ordeal, talks: Sequence[Speech]) -> list[Notice]:
+    """Check that the client heard every turn that did not fail, and nothing changed; what it was told beside."""
+    assert ordeal.end is None
+    heard = ordeal.client.heard()
+    assert len(heard) == len(talks)
+    for turn, frames in zip(heard, ordeal.frames, strict=True):
+        if turn.final is None:
+            note("a turn failed")
+            continue
+        reference = transcript(frames)
+        assert (turn.text, turn.final) == (reference, reference)
+        assert turn.usage.completion_tokens == steps_of(len(frames) * FRAME)
+    notices = [effect.notice for effect in ordeal.effects if isinstance(effect, ef.SendNotice)]
+    assert not any(isinstance(notice, TextRevised) for notice in notices), "nothing changed"
+    return notices

@@ -208,3 +208,11 @@ def test_a_feed_that_is_stopped_sends_nothing_until_it_goes_on() -> None:
     bench.feed.go_on()
     bench.feed.advance(leg, bench.turn, 0.0)
     assert bench.sent() == list(range(SECOND))
+
+
+def test_the_next_leg_begins_at_the_replay_point_or_where_the_journal_does() -> None:
+    bench = Bench(fed=SECOND)
+    assert bench.feed.base_of(bench.turn) == 0
+    bench.queue.drop(bench.turn)
+    # 100 ms are gone: the next frame of 80 ms begins at 160.
+    assert bench.feed.base_of(bench.turn) == 2 * FRAME

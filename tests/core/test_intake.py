@@ -469,3 +469,10 @@ def test_counts_errors_and_the_named_model_go_along() -> None:
     assert session.handle_client(ev.TurnStarted(), 1, 0.0) == [SendNotice(InputAcked(8, 16_000))]
     effects = session.handle_client(ev.InputRejected(ParleyError("invalid-json")), 1, 0.0)
     assert isinstance(effects[-1], EndSession)
+
+
+def test_what_it_has_counted_can_be_taken_along() -> None:
+    driven = ready()
+    driven(*heard(audio(samples=1_600)), ev.InputRejected(ParleyError("invalid-event")))
+    counts = driven.session.state(driven.now)
+    assert (counts.inputs, counts.cursor, counts.errors) == (3, 1_600, 1)

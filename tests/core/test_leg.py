@@ -160,3 +160,38 @@ def test_a_model_without_a_clock_has_heard_what_it_was_sent() -> None:
     leg.sent(5 * SECOND, SECOND, 1.0)
     leg.moved(WORD, 1.0)
     assert (leg.consumed, leg.spoken) == (5 * SECOND, 5 * SECOND)
+
+
+def test_a_leg_at_the_pace_of_its_model_is_not_behind() -> None:
+    leg = started()
+    leg.sent(7 * FRAME, 0, 1.0)
+    assert leg.delay_s(5.0) == 0.0
+
+
+def test_a_leg_without_a_turn_is_not_behind() -> None:
+    assert Leg(1, VOXTRAL, 0.0).delay_s(5.0) == 0.0
+
+
+def test_a_leg_is_as_far_behind_as_its_oldest_audio_was_sent() -> None:
+    leg = started()
+    for second in range(4):
+        leg.sent(SECOND, 0, float(second))
+    assert leg.delay_s(4.0) == 4.0
+    for _ in range(13):
+        leg.moved(NO_WORDS, 4.0)
+    # 20 frames are consumed, 1.6 s: what was sent with the second second is not.
+    assert leg.delay_s(4.0) == 3.0
+
+
+def test_when_audio_was_sent_is_noted_once_for_a_quarter_of_a_second() -> None:
+    leg = started()
+    for number in range(100):
+        leg.sent(320, 0, number * 0.02)
+    assert leg.delay_s(2.0) == 2.0
+
+
+def test_a_leg_that_is_replaying_is_not_steady() -> None:
+    leg = started()
+    assert leg.is_steady
+    leg.is_replaying = True
+    assert not leg.is_steady

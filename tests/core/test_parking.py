@@ -16,7 +16,7 @@ from parley.core.effects import (
     StartTurn,
 )
 from parley.core.limits import SessionLimits
-from parley.core.notices import InputAcked, Queued
+from parley.core.notices import Queued
 from parley.core.profile import QWEN3_ASR
 
 from .builders import (
@@ -28,11 +28,14 @@ from .builders import (
     done,
     fails,
     flushing,
+    legs,
     pcm,
     places,
     ready,
     running,
     says,
+    sent,
+    told,
     transcribed,
     turn,
 )
@@ -42,23 +45,6 @@ TICKING = SessionLimits(idle_release_s=2.0, preroll_s=1.0, forward_empty_deltas=
 IDLE_FRAMES = 25
 FIRST_FRAMES = 40
 """What the tests begin with, a second of it beyond what a model has to be silent for."""
-
-
-def legs(effects: list[Effect]) -> list[Effect]:
-    return [effect for effect in effects if isinstance(effect, OpenLeg | CloseLeg)]
-
-
-def told(effects: list[Effect]) -> list[Effect]:
-    return [
-        effect
-        for effect in effects
-        if isinstance(effect, SendDelta | SendDone | SendNotice)
-        and not (isinstance(effect, SendNotice) and isinstance(effect.notice, InputAcked))
-    ]
-
-
-def sent(effects: list[Effect], leg: int) -> list[int]:
-    return [place for e in effects if isinstance(e, SendAudio) and e.leg == leg for place in places(e.audio)]
 
 
 def frames(driven: Driven, begin: int, count: int) -> list[Effect]:

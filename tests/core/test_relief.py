@@ -6,12 +6,9 @@ from parley.core import events as ev
 from parley.core.content import Text
 from parley.core.effects import (
     CloseLeg,
-    Effect,
-    EndSession,
     LegPurpose,
     OpenLeg,
     SendDelta,
-    SendDone,
     SendNotice,
 )
 from parley.core.errors import ParleyError
@@ -19,31 +16,34 @@ from parley.core.legs import Legs
 from parley.core.limits import SessionLimits
 from parley.core.losses import Losses
 from parley.core.narration import Narration
-from parley.core.notices import InputAcked, Recovered, Recovering
+from parley.core.notices import Recovered, Recovering
 from parley.core.outlet import Outlet
 from parley.core.profile import QWEN3_ASR, VOXTRAL
 from parley.core.relief import Relief
 from parley.core.rotation import Rotation
 from parley.core.succession import Succession
 
-from .builders import FRAME, SECOND, Driven, deltas, done, fails, flushing, pcm, ready, running, says, transcribed, turn
+from .builders import (
+    FRAME,
+    SECOND,
+    Driven,
+    deltas,
+    done,
+    fails,
+    flushing,
+    legs,
+    pcm,
+    ready,
+    running,
+    says,
+    told,
+    transcribed,
+    turn,
+)
 
 FULL = ParleyError("at-capacity", retry_after_s=1.0)
 SUCCESSOR = OpenLeg(2, LegPurpose.SUCCESSOR)
 UNSEEN = [CloseLeg(2), CloseLeg(1), OpenLeg(3, LegPurpose.RECOVERY)]
-
-
-def legs(effects: list[Effect]) -> list[Effect]:
-    return [effect for effect in effects if isinstance(effect, OpenLeg | CloseLeg)]
-
-
-def told(effects: list[Effect]) -> list[Effect]:
-    return [
-        effect
-        for effect in effects
-        if isinstance(effect, SendDelta | SendDone | SendNotice | EndSession)
-        and not (isinstance(effect, SendNotice) and isinstance(effect.notice, InputAcked))
-    ]
 
 
 def talking(*, is_opted_in: bool = False, limits: SessionLimits | None = None) -> Driven:

@@ -1,7 +1,5 @@
 """A session that leaves its server, stays after all, or goes on at another."""
 
-from dataclasses import replace
-
 import pytest
 
 from parley.core import effects as ef
@@ -15,10 +13,9 @@ from parley.core.profile import VOXTRAL
 from parley.core.session import Session
 from parley.core.snapshot import OutputKind, OutputState, SessionState
 
-from .builders import Driven, audio, deltas, done, heard, opted_in, pcm, ready, running, says
+from .builders import MOVE, audio, deltas, done, heard, moved, opted_in, pcm, ready, running, says, under_way
 
 REFUSED = ev.StateRefused(ParleyError("store-unavailable"))
-MOVE = ev.DrainStarted(deadline=10.0, move_at=0.0, move_by=9.0)
 BACK = ev.ResumeRequested(generation=2, seq=0)
 
 
@@ -28,25 +25,6 @@ def notices(effects: list[Effect]) -> list[object]:
 
 def kinds(effects: list[Effect]) -> list[type]:
     return [type(effect) for effect in effects]
-
-
-def under_way() -> Driven:
-    """A session in the midst of a turn, at its last moment to go."""
-    driven = running(is_opted_in=True, first=pcm(16_000))
-    driven(*deltas(3), says(" hello"))
-    driven(MOVE)
-    assert driven.at(9.0, ev.TimerFired())[-1] == ef.StoreState()
-    return driven
-
-
-def moved(driven: Driven, **changes: object) -> Driven:
-    """The same session at another server."""
-    state = replace(driven.session.state(driven.now), **changes)  # type: ignore[arg-type]
-    assert driven(ev.StateStored()) == [ef.LeaveSession()]
-    other = Driven()
-    other.session = Session.restored(state, SessionLimits(), ("voxtral",), VOXTRAL, other.now, jitter=0.0)
-    other.opening = other.session.open(other.now)
-    return other
 
 
 # ---- when it goes

@@ -36,10 +36,11 @@ from .builders import (
     deltas,
     fails,
     flushing,
+    legs,
     pcm,
-    places,
     running,
     says,
+    sent,
     transcribed,
     turn,
 )
@@ -54,16 +55,6 @@ def texts(effects: list[Effect]) -> list[str]:
 
 def notices(effects: list[Effect]) -> list[object]:
     return [effect.notice for effect in effects if isinstance(effect, SendNotice)]
-
-
-def legs(effects: list[Effect]) -> list[Effect]:
-    return [effect for effect in effects if isinstance(effect, OpenLeg | CloseLeg)]
-
-
-def sent(effects: list[Effect], leg: int) -> list[int]:
-    """The samples that a leg was sent, by their place in the turn."""
-    audio = [effect.audio for effect in effects if isinstance(effect, SendAudio) and effect.leg == leg]
-    return [place for piece in audio for place in places(piece)]
 
 
 def talking(limits: SessionLimits | None = None, *, is_opted_in: bool = False) -> Driven:

@@ -11,7 +11,6 @@ from parley.core.effects import (
     LegPurpose,
     MeasureSpeech,
     OpenLeg,
-    SendAudio,
     SendDelta,
     SendDone,
     SendNotice,
@@ -31,11 +30,12 @@ from .builders import (
     done,
     fails,
     heard,
+    legs,
     opted_in,
     pcm,
-    places,
     running,
     says,
+    sent,
     transcribed,
 )
 
@@ -46,15 +46,6 @@ FORCED = SessionLimits(rotate_after_s=1_000.0, rotate_force_s=0.73)
 
 def texts(effects: list[Effect]) -> list[str]:
     return [effect.text.decode() for effect in effects if isinstance(effect, SendDelta)]
-
-
-def legs(effects: list[Effect]) -> list[Effect]:
-    return [effect for effect in effects if isinstance(effect, OpenLeg | CloseLeg)]
-
-
-def sent(effects: list[Effect], leg: int) -> list[int]:
-    pieces = [effect.audio for effect in effects if isinstance(effect, SendAudio) and effect.leg == leg]
-    return [place for piece in pieces for place in places(piece)]
 
 
 WORDS = [says(f" w{number}") for number in range(10)]

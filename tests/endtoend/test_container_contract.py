@@ -104,7 +104,7 @@ async def test_sigterm_lets_a_turn_finish_while_ping_says_503_and_new_streams_ar
 
 
 async def test_a_turn_that_nobody_ends_is_ended_in_time_and_the_model_server_of_the_image_with_it() -> None:
-    environ = {"PARLEY_LAUNCH_COMMAND": scripted_engine(), "PARLEY_SERVER_SHUTDOWN_TIMEOUT_S": "0.5"}
+    environ = {"PARLEY_LAUNCH_COMMAND": scripted_engine(), "PARLEY_DRAIN_TIMEOUT_S": "0.5"}
     async with container(environ) as image:
         stream = await begin(image.port)
         stream.send_event("input_audio_buffer.commit")

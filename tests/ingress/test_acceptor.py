@@ -46,6 +46,16 @@ async def test_connections_are_taken_without_a_transport_and_without_being_read(
         door.close()
 
 
+async def test_small_messages_of_its_connections_are_not_held_back() -> None:
+    door = Door()
+    port = await door.acceptor.start("127.0.0.1", 0, backlog=16)
+    with knock(port):
+        await door.until_taken(1)
+        # What tells the loop to switch Nagle's algorithm off.
+        assert door.taken[0].proto == socket.IPPROTO_TCP
+        door.close()
+
+
 async def test_a_crowd_is_taken_to_the_last_one() -> None:
     door = Door()
     port = await door.acceptor.start("127.0.0.1", 0, backlog=128)

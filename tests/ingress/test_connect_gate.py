@@ -22,8 +22,10 @@ class Gate:
 
     def __init__(self, limits: GateLimits | None = None) -> None:
         self.now = 0.0
+        self.worked_s = 0.0
+        self.work_takes_s = 0.0
         self.changes = Changes()
-        self.gate = ConnectGate(limits or GateLimits(), lambda: self.now)
+        self.gate = ConnectGate(limits or GateLimits(), lambda: self.now, stopwatch=lambda: self.worked_s)
         self.begun: list[str] = []
         self.refused: dict[str, ParleyError] = {}
 
@@ -31,6 +33,7 @@ class Gate:
         return self.gate.enter(passage, partial(self._begin, name), partial(self.refused.__setitem__, name))
 
     def _begin(self, name: str) -> None:
+        self.worked_s += self.work_takes_s
         self.begun.append(name)
         self.changes.notify()
 
@@ -60,6 +63,14 @@ async def test_a_connection_that_comes_alone_begins_at_once() -> None:
     gate = Gate()
     entry = gate.enter("one")
     assert (gate.begun, entry.is_waiting) == (["one"], False)
+
+
+async def test_no_more_begin_in_a_turn_that_has_been_busy_with_them_for_milliseconds() -> None:
+    gate = Gate()
+    gate.work_takes_s = 0.002
+    gate.crowd(PER_TURN)
+    assert len(gate.begun) == 2
+    await turns(gate, PER_TURN)
 
 
 async def test_only_a_few_begin_in_one_turn_of_the_loop_and_the_others_in_the_next_ones() -> None:

@@ -274,43 +274,6 @@ async def test_one_that_is_not_there_is_refused_as_ever() -> None:
         assert error.event["parley"]["code"] == "unknown-session"
 
 
-async def test_who_went_away_meanwhile_takes_nothing_up() -> None:
-    async with listening() as listener:
-        entrant = FakeEntrant(Changes())
-        listener.host.looks_for_sessions = True
-        threshold = Threshold(listener.host, entrant, Arrival(comes_back=True))
-        threshold.claim("t0ken", 7)
-        threshold.receive(ev.ClientClosed())
-        listener.host.fetches[0](None)
-        assert listener.host.claims == []
-        assert entrant.told == ["pause"]
-
-
-async def test_who_can_not_be_written_to_meanwhile_is_not_afterwards() -> None:
-    async with listening() as listener:
-        entrant = FakeEntrant(Changes())
-        listener.host.looks_for_sessions = True
-        threshold = Threshold(listener.host, entrant, Arrival(comes_back=True))
-        threshold.claim("t0ken", 7)
-        threshold.receive(ev.ClientBlocked())
-        listener.host.fetches[0](None)
-        assert entrant.told == ["pause", "resume", "enter"]
-        assert isinstance(listener.host.sessions[0].events[0], ev.ClientBlocked)
-
-
-async def test_who_says_too_much_meanwhile_is_refused() -> None:
-    async with listening() as listener:
-        entrant = FakeEntrant(Changes())
-        listener.host.looks_for_sessions = True
-        threshold = Threshold(listener.host, entrant, Arrival(comes_back=True))
-        threshold.claim("t0ken", 7)
-        for _ in range(70):
-            threshold.receive(ev.TurnEnded())
-        listener.host.fetches[0](None)
-        assert entrant.told == ["pause", "refuse bad-request"]
-        assert listener.host.claims == []
-
-
 class FakeEntrant(FakeAttachment):
     """A connection without a socket."""
 
@@ -319,3 +282,40 @@ class FakeEntrant(FakeAttachment):
 
     def refuse(self, error: ParleyError) -> None:
         self._tell(f"refuse {error.code}")
+
+
+def looking(listener: Listener) -> tuple[Threshold, FakeEntrant]:
+    """One whose session is being looked for, without a connection of its own."""
+    entrant = FakeEntrant(Changes())
+    listener.host.looks_for_sessions = True
+    threshold = Threshold(listener.host, entrant, Arrival(comes_back=True))
+    threshold.claim("t0ken", 7)
+    return threshold, entrant
+
+
+async def test_who_went_away_meanwhile_takes_nothing_up() -> None:
+    async with listening() as listener:
+        threshold, entrant = looking(listener)
+        threshold.receive(ev.ClientClosed())
+        listener.host.fetches[0](None)
+        assert listener.host.claims == []
+        assert entrant.told == ["pause"]
+
+
+async def test_who_can_not_be_written_to_meanwhile_is_not_afterwards() -> None:
+    async with listening() as listener:
+        threshold, entrant = looking(listener)
+        threshold.receive(ev.ClientBlocked())
+        listener.host.fetches[0](None)
+        assert entrant.told == ["pause", "resume", "enter"]
+        assert isinstance(listener.host.sessions[0].events[0], ev.ClientBlocked)
+
+
+async def test_who_says_too_much_meanwhile_is_refused() -> None:
+    async with listening() as listener:
+        threshold, entrant = looking(listener)
+        for _ in range(70):
+            threshold.receive(ev.TurnEnded())
+        listener.host.fetches[0](None)
+        assert entrant.told == ["pause", "refuse bad-request"]
+        assert listener.host.claims == []

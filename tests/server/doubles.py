@@ -54,7 +54,7 @@ class FakePool(FakeUpstream):
 class Serves:
     """A `Container` that is only looked up."""
 
-    def check(self) -> None:
+    def enter(self, principal: str) -> Callable[[], None]:
         raise AssertionError("it is only looked up")
 
     async def open(self, path: str, query: str, request_id: str, sink: FrameSink) -> ContainerSocket:

@@ -13,7 +13,7 @@ from parley.server.draining import Draining, DrainState
 from parley.server.handover import Handover
 from parley.server.live_sessions import LiveSessions
 from parley.server.runner import SessionRunner
-from parley.store.memory import MemoryStore
+from tests.support.memory_store import MemoryStore
 from tests.support.waiting import Changes, bounded
 
 HOURS = 10_000.0

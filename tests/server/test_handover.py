@@ -15,11 +15,11 @@ from parley.core.snapshot import SessionState, StoredSession
 from parley.ingress.attachment import SessionName
 from parley.server.handover import Adopter, Handover, state_max_bytes
 from parley.server.runner import SessionRunner
-from parley.store.memory import MemoryStore
 from parley.store.sealing import seal, state_keys
 from parley.store.session_store import Taken
 from parley.wire.snapshot import encode
 from tests.support.logs import LogWatch
+from tests.support.memory_store import MemoryStore
 from tests.support.waiting import Changes, bounded
 
 TOKEN = "p1." + "A" * 43
@@ -343,3 +343,25 @@ def test_the_largest_state_follows_from_the_sessions_bounds() -> None:
     usual = state_max_bytes(SessionLimits())
     assert 10_000_000 < usual < 100_000_000
     assert state_max_bytes(SessionLimits(held_audio_max_s=240.0)) > usual
+
+
+async def test_what_a_fetch_that_was_given_up_takes_is_put_back(scene: Scene) -> None:
+    await scene.left()
+    scene.store.may_go_on.clear()
+    fetching = asyncio.create_task(scene.handover.fetch(TOKEN, OWNER))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    fetching.cancel()
+    await asyncio.gather(fetching, return_exceptions=True)
+    scene.store.may_go_on.set()
+    await bounded("it is put back", asyncio.gather(*scene.handover._tasks))
+    assert len(scene.store) == 1
+
+
+async def test_no_call_of_the_store_outlives_it(scene: Scene) -> None:
+    scene.store.may_go_on.clear()
+    fetching = asyncio.create_task(scene.handover.fetch(TOKEN, OWNER))
+    await asyncio.sleep(0)
+    await bounded("the end", scene.handover.close())
+    assert not scene.handover._calls
+    await asyncio.gather(fetching, return_exceptions=True)

@@ -396,6 +396,28 @@ async def until_relayed(invoke: Callable[[str], PartStream]) -> PartStream:
             await stream.stream.read_all()
 
 
+async def test_streams_on_containers_have_places_among_the_sessions(start: Starter) -> None:
+    async with RawContainer() as container:
+        gateway = await start(
+            endpoints=[
+                EndpointSettings(name="echo", kind="container", urls=(container.url,)),
+                EndpointSettings(name="parley"),
+            ],
+            server={"max_sessions": 1},
+        )
+        async with part_client(gateway.http2_port) as client:
+            stream = await until_relayed(client.invoke)
+            for endpoint in ("echo", "parley"):
+                refused = client.invoke(endpoint)
+                assert (await refused.stream.head())[0] == 503
+                await refused.stream.read_all()
+            connection = await container.stream()
+            connection.close(1000)
+            assert await stream.next() is None
+            again = await until_relayed(client.invoke)
+            again.stream.reset()
+
+
 async def test_a_node_whose_endpoints_are_all_served_elsewhere_is_ready_when_one_of_them_is(log: LogWatch) -> None:
     async with RawContainer() as container:
         container.ping_status = 503

@@ -8,8 +8,8 @@ import pytest
 
 from parley.core.errors import ParleyError
 from parley.store.directory import DirectoryStore
-from parley.store.memory import MemoryStore
 from parley.store.session_store import SessionStore, Taken
+from tests.support.memory_store import MemoryStore
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 SECRET = b"zzgeheimnis"

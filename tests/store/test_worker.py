@@ -32,7 +32,8 @@ async def test_all_is_done_in_one_thread_in_order(worker: Worker) -> None:
     worker.close()
 
 
-async def test_what_hangs_holds_up_what_waits_and_what_does_not_fit_is_refused(worker: Worker) -> None:
+async def hung(worker: Worker) -> tuple[asyncio.Task[None], threading.Event]:
+    """A call under way, and what lets it end."""
     begun, may_end = threading.Event(), threading.Event()
 
     def hang() -> None:
@@ -41,6 +42,11 @@ async def test_what_hangs_holds_up_what_waits_and_what_does_not_fit_is_refused(w
 
     hanging = asyncio.create_task(worker.call(hang))
     await asyncio.to_thread(begun.wait, 20.0)
+    return hanging, may_end
+
+
+async def test_what_hangs_holds_up_what_waits_and_what_does_not_fit_is_refused(worker: Worker) -> None:
+    hanging, may_end = await hung(worker)
     waiting = asyncio.create_task(worker.call(int))
     await asyncio.sleep(0)
     with pytest.raises(ParleyError, match="store-unavailable"):
@@ -53,14 +59,7 @@ async def test_what_hangs_holds_up_what_waits_and_what_does_not_fit_is_refused(w
 
 
 async def test_who_gave_up_is_not_told(worker: Worker) -> None:
-    begun, may_end = threading.Event(), threading.Event()
-
-    def hang() -> None:
-        begun.set()
-        may_end.wait(20.0)
-
-    hanging = asyncio.create_task(worker.call(hang))
-    await asyncio.to_thread(begun.wait, 20.0)
+    hanging, may_end = await hung(worker)
     hanging.cancel()
     await asyncio.gather(hanging, return_exceptions=True)
     may_end.set()

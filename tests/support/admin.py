@@ -2,12 +2,12 @@
 
 import json
 import socket
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
 
+from tests.support.http import Answer
 from tests.support.waiting import bounded
 
 
@@ -19,24 +19,6 @@ def free_port() -> int:
         return port
 
 
-@dataclass(frozen=True)
-class Reply:
-    """A whole response."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def code(self) -> str:
-        """The error's."""
-        return str(self.json["error"]["code"])
-
-
 class AdminApi:
     """Asks on this port, with a token if there is one."""
 
@@ -46,7 +28,7 @@ class AdminApi:
 
     async def ask(
         self, method: str, path: str, fields: object = None, *, data: bytes | None = None, **headers: str
-    ) -> Reply:
+    ) -> Answer:
         """`headers` with underscores for hyphens; POST sends JSON unless told otherwise."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         if method == "POST":
@@ -59,7 +41,7 @@ class AdminApi:
             aiohttp.ClientSession(skip_auto_headers=["Content-Type"]) as http,
             http.request(method, url, data=data, headers=given) as response,
         ):
-            return Reply(response.status, response.headers, await bounded("an answer", response.read()))
+            return Answer(response.status, response.headers, await bounded("an answer", response.read()))
 
     async def get(self, path: str) -> Any:
         """The JSON of what is there."""

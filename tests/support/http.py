@@ -33,6 +33,11 @@ class Answer:
         return error
 
     @property
+    def code(self) -> str:
+        """The error's."""
+        return str(self.error["code"])
+
+    @property
     def events(self) -> list[tuple[str, dict[str, Any]]]:
         """The server-sent events: name and data."""
         assert self.headers["Content-Type"] == "text/event-stream"

@@ -134,6 +134,18 @@ async def test_a_broken_server_is_tried_by_one_leg_while_the_others_go_elsewhere
     assert await fleet.places(4) == [0, 1, 1, 1]
 
 
+async def test_whoever_waits_hears_that_a_broken_server_may_be_tried() -> None:
+    fleet = Fleet(1)
+    await fleet.open()
+    fleet.servers[0].legs[0].fail()
+    fleet.pool.tick()
+    fleet.rooms = 0
+    fleet.clock.pass_s(0.6)
+    fleet.pool.tick()
+    fleet.pool.tick()
+    assert fleet.rooms == 1, "the breaker is half-open by time alone, and said so once"
+
+
 async def test_a_trial_whose_turn_is_transcribed_lets_the_others_in() -> None:
     fleet = Fleet(2)
     await fleet.open()
@@ -201,26 +213,27 @@ async def test_legs_are_shared_by_weight() -> None:
     assert first > 2 * second > 0
 
 
-async def test_a_session_that_waited_on_a_server_in_vain_is_held_against_it() -> None:
-    fleet = Fleet(2)
+async def waits_in_vain(fleet: Fleet) -> Sink:
+    """A session that has closed its leg within a turn, far behind."""
     session = Sink()
     session.delay_s = lambda leg_id: 15.0  # type: ignore[method-assign]
     _, leg = await fleet.open(session)
     leg.start_turn()
     await fleet.pool.sample()
     leg.close()
+    return session
+
+
+async def test_a_session_that_waited_on_a_server_in_vain_is_held_against_it() -> None:
+    fleet = Fleet(2)
+    session = await waits_in_vain(fleet)
     await fleet.open(session)
     assert [member.breaker.failures for member in fleet.pool.members] == [1, 0]
 
 
 async def test_a_server_within_which_streams_wait_is_full_and_not_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     fleet = Fleet(2)
-    session = Sink()
-    session.delay_s = lambda leg_id: 15.0  # type: ignore[method-assign]
-    _, leg = await fleet.open(session)
-    leg.start_turn()
-    await fleet.pool.sample()
-    leg.close()
+    session = await waits_in_vain(fleet)
     monkeypatch.setattr(UpstreamHealth, "has_room", property(lambda health: health is not fleet.healths[0]))
     await fleet.open(session)
     assert [member.view(fleet.clock.now).state for member in fleet.pool.members] == ["full", "ready"]
@@ -229,12 +242,7 @@ async def test_a_server_within_which_streams_wait_is_full_and_not_broken(monkeyp
 
 async def test_a_client_that_leaves_in_the_middle_of_a_turn_is_held_against_nobody() -> None:
     fleet = Fleet(2)
-    session = Sink()
-    session.delay_s = lambda leg_id: 15.0  # type: ignore[method-assign]
-    _, leg = await fleet.open(session)
-    leg.start_turn()
-    await fleet.pool.sample()
-    leg.close()
+    session = await waits_in_vain(fleet)
     await fleet.open()
     fleet.clock.pass_s(3.0)
     await fleet.open(session)

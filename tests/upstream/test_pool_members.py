@@ -8,6 +8,7 @@ import pytest
 
 from parley.core import events as ev
 from parley.core.errors import ParleyError
+from parley.upstream.engine_metrics import EngineLoad
 from parley.upstream.health import HealthOptions, PassiveHealth, UpstreamHealth
 from parley.upstream.member import MemberSpec, PoolMember, unique_name
 from parley.upstream.moves import Moves
@@ -148,6 +149,39 @@ async def test_sessions_that_have_not_moved_are_asked_again() -> None:
 
 
 # ---- additions and removals
+
+
+async def test_a_session_that_is_sent_away_is_asked_for_each_of_its_legs_and_no_other_is() -> None:
+    fleet = Fleet(2)
+    session, other = Sink(), Sink()
+    await fleet.open(session, 1)
+    await fleet.open(session, 2)
+    await fleet.open(other, 3)
+    begun = asyncio.get_running_loop().time()
+    assert fleet.pool.send_away(session, 30.0) == 2
+    asked = session.of(ev.RotationAsked)
+    assert [event.leg for event in asked] == [1, 2]
+    assert all(event.at_once_at is not None and event.at_once_at >= begun + 30.0 for event in asked)
+    assert other.events == []
+
+
+async def test_a_session_without_a_leg_is_sent_nowhere() -> None:
+    session = Sink()
+    assert (Fleet(1).pool.send_away(session, 30.0), session.events) == (0, [])
+
+
+async def test_the_successor_of_a_leg_that_is_sent_away_is_on_another_server() -> None:
+    fleet = Fleet(2)
+    session = Sink()
+    first, _ = await fleet.open(session)
+    # Without that the first server would be the better one.
+    await fleet.pool.open_leg(9, Sink())
+    await fleet.pool.open_leg(9, Sink())
+    fleet.servers[1].legs[0].start_turn()
+    fleet.pool.send_away(session, 30.0)
+    fleet.clock.pass_s(30.0)
+    assert first == 0
+    assert (await fleet.open(session, 2))[0] == 1
 
 
 async def test_a_server_that_is_added_is_looked_after_and_gets_legs() -> None:
@@ -317,6 +351,14 @@ def test_a_member_within_which_streams_wait_is_full() -> None:
     health = PassiveHealth("a server")
     health.ready, health.has_room = True, False
     assert stands(PoolMember(Server(), health, spec(0))) == ("full", "Streams wait within it.")
+
+
+def test_what_the_engines_say_of_their_load_is_shown_and_none_where_they_say_nothing() -> None:
+    health = PassiveHealth("a server")
+    one = PoolMember(Server(), health, spec(0))
+    assert one.view(10.0).engine is None
+    health.load = EngineLoad(running=3, waiting=2, kv_cache_usage=0.5)
+    assert one.view(10.0).engine == health.load
 
 
 def test_a_draining_member_says_who_wants_it() -> None:

@@ -45,6 +45,15 @@ class Probed:
         return self.member.breaker.state(self.clock.now)
 
 
+def on_trial() -> Probed:
+    """A server that has failed, and whose probe decides now."""
+    one = Probed()
+    one.member.failed(one.clock.now)
+    one.clock.pass_s(1.0)
+    assert one.probe.begin_probe()
+    return one
+
+
 def test_a_server_that_works_asks_for_no_probe() -> None:
     assert Probed().probe.probe_due_in_s() is None
 
@@ -100,20 +109,14 @@ def test_a_server_that_gets_no_legs_gets_no_probe(what: str) -> None:
 
 
 def test_a_probe_that_works_closes_the_breaker() -> None:
-    one = Probed()
-    one.member.failed(one.clock.now)
-    one.clock.pass_s(1.0)
-    assert one.probe.begin_probe()
+    one = on_trial()
     one.clock.pass_s(1.0)
     one.probe.probe_ended(None)
     assert one.state is BreakerState.CLOSED
 
 
 def test_a_probe_that_fails_opens_the_breaker_for_longer_and_is_told() -> None:
-    one = Probed()
-    one.member.failed(one.clock.now)
-    one.clock.pass_s(1.0)
-    assert one.probe.begin_probe()
+    one = on_trial()
     one.probe.probe_ended(UNAVAILABLE)
     assert one.member.breaker.open_for_s(one.clock.now) == 1.0
     assert one.member.refusal is UNAVAILABLE
@@ -135,10 +138,7 @@ def test_a_probe_that_hears_nothing_of_a_server_that_is_full_by_its_own_account_
 
 
 def test_a_probe_that_is_given_up_leaves_the_question_open() -> None:
-    one = Probed()
-    one.member.failed(one.clock.now)
-    one.clock.pass_s(1.0)
-    assert one.probe.begin_probe()
+    one = on_trial()
     one.probe.probe_abandoned()
     assert (one.state, one.member.breaker.has_trial, one.member.legs) == (BreakerState.HALF_OPEN, False, 0)
 

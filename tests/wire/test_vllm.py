@@ -304,3 +304,9 @@ def test_audio_is_encoded_from_any_buffer(kind: Any) -> None:
 )
 def test_a_message_does_not_show_its_content(message: vllm.ServerMessage, shown: str) -> None:
     assert f"{message!r}" == f"{message}" == shown
+
+
+def test_pieces_are_joined_to_the_same_audio() -> None:
+    first, second = vllm.encode_audio(b"\x01\x00" * 320), vllm.encode_audio(b"\x02\x00" * 321)
+    joined = vllm.join([first, second])
+    assert (joined.samples, vllm.pcm_of(joined)) == (641, vllm.pcm_of(first) + vllm.pcm_of(second))

@@ -29,3 +29,8 @@ def admin_options[F: Callable[..., Any]](function: F) -> F:
         metavar="URL",
         help="Admin API; or PARLEY_ADMIN_URL.",
     )(function)
+
+
+def seconds_option[F: Callable[..., Any]](name: str, help_text: str) -> Callable[[F], F]:
+    """An option of a time, of a day at the most; None where it is not given."""
+    return click.option(name, type=click.FloatRange(0, 86_400), metavar="SECONDS", help=help_text)

@@ -4,23 +4,15 @@ from pathlib import Path
 
 import click
 
-from parley.cli.admin_options import admin_options
+from parley.cli.admin_options import admin_options, seconds_option
 from parley.cli.failure import Misuse
 
 
 @click.command("drain")
 @click.option("--undo", is_flag=True, help="Take the drain back: the node takes sessions again.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0, 86_400),
-    metavar="SECONDS",
-    help="What sessions have to finish or to move; by default drain.timeout_s.",
-)
-@click.option(
-    "--settle",
-    type=click.FloatRange(0, 86_400),
-    metavar="SECONDS",
-    help="How long the node goes on before that, for balancers to see it; by default drain.settle_s.",
+@seconds_option("--timeout", "What sessions have to finish or to move; by default drain.timeout_s.")
+@seconds_option(
+    "--settle", "How long the node goes on before that, for balancers to see it; by default drain.settle_s."
 )
 @click.option("--wait", is_flag=True, help="Come back when the node is empty.")
 @admin_options

@@ -4,20 +4,18 @@ from pathlib import Path
 
 import click
 
-from parley.cli.admin_options import admin_options
+from parley.cli.admin_options import admin_options, seconds_option
 from parley.cli.failure import Misuse
 
-_STATES = ("queued", "live", "parked", "recovering", "detached", "leaving")
+STATES = ("queued", "live", "parked", "recovering", "detached", "leaving")
 
 
 @click.command("sessions")
 @click.argument("action", type=click.Choice(["ls", "show", "end", "move"]), default="ls", metavar="[ls|show|end|move]")
 @click.argument("session", required=False, metavar="[ID]")
-@click.option("--state", type=click.Choice(_STATES), help="ls: only those of this state.")
+@click.option("--state", type=click.Choice(STATES), help="ls: only those of this state.")
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="ls: at the most.")
-@click.option(
-    "--within", type=click.FloatRange(0, 86_400), metavar="SECONDS", help="move: without a pause, after so long. [30]"
-)
+@seconds_option("--within", "move: without a pause, after so long. [30]")
 @admin_options
 def command(
     action: str,

@@ -4,19 +4,14 @@ from pathlib import Path
 
 import click
 
-from parley.cli.admin_options import admin_options
+from parley.cli.admin_options import admin_options, seconds_option
 from parley.cli.failure import Misuse
 
 
 @click.command("upstreams")
 @click.argument("action", type=click.Choice(["ls", "drain", "undrain"]), default="ls", metavar="[ls|drain|undrain]")
 @click.argument("name", required=False, metavar="[NAME]")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0, 86_400),
-    metavar="SECONDS",
-    help="drain: sessions wait for a pause for half of it; by default upstream.drain_timeout_s.",
-)
+@seconds_option("--timeout", "drain: sessions wait for a pause for half of it; by default upstream.drain_timeout_s.")
 @click.option("--wait", is_flag=True, help="drain: come back when it has no streams any more.")
 @admin_options
 def command(

@@ -7,11 +7,15 @@ handshake of each.
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Callable
 
 _log = logging.getLogger("parley.ingress")
 
 _ACCEPTED_PER_TURN_MAX = 32
+_SHARE_S = 0.002
+"""Of a turn, after which the others that wait to be accepted wait for the next one."""
+
 _RETRY_S = 1.0
 
 
@@ -59,6 +63,7 @@ class Acceptor:
             asyncio.get_running_loop().add_reader(listening, self._ready, listening)
 
     def _ready(self, listening: socket.socket) -> None:
+        until = time.perf_counter() + _SHARE_S
         for _ in range(_ACCEPTED_PER_TURN_MAX):
             try:
                 accepted, _ = listening.accept()
@@ -71,6 +76,8 @@ class Acceptor:
                 return
             accepted.setblocking(False)
             self._take(accepted)
+            if time.perf_counter() >= until:
+                return
 
     def _pause(self) -> None:
         loop = asyncio.get_running_loop()
@@ -81,7 +88,7 @@ class Acceptor:
 
 
 def _listening(family: int, address: tuple[object, ...], backlog: int) -> socket.socket:
-    made = socket.socket(family, socket.SOCK_STREAM)
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:

@@ -7,23 +7,26 @@ connection ─► enter ─► its turn and a token? ─yes─► begin
                           └─► refused: too-many-connects, when too many wait, or it would have to wait too long
 ```
 A handshake costs as much of the loop's time as seconds of a session's audio, and an event loop takes all that is ready
-in one turn. So the work of a connection is begun here, a few in each turn, whether or not there is a limit by the
+in one turn. So the work of a connection is begun here, in a share of each turn, whether or not there is a limit by the
 second.
 """
 
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
 from parley.core.errors import ParleyError
 from parley.core.token_bucket import TokenBucket
+from parley.ingress.turn_share import TurnShare
 
 _log = logging.getLogger("parley.ingress")
 
 _BEGUN_PER_TURN_MAX = 8
+_SHARE_S = 0.0025
 
 
 class Passage(IntEnum):
@@ -56,15 +59,16 @@ class GateLimits:
 
 
 class ConnectGate:
-    """One node's, for all its listeners; `clock` gives seconds from any origin."""
+    """One node's, for all its listeners; `clock` gives seconds from any origin, and `stopwatch` also within a turn."""
 
-    def __init__(self, limits: GateLimits, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, limits: GateLimits, clock: Callable[[], float], *, stopwatch: Callable[[], float] = time.perf_counter
+    ) -> None:
         self._limits = limits
         self._clock = clock
         self._bucket = TokenBucket(limits.connects_per_s, limits.burst, clock()) if limits.connects_per_s else None
         self._lines: tuple[dict[Entry, None], ...] = tuple({} for _ in Passage)
-        self._left = _BEGUN_PER_TURN_MAX
-        self._turn: asyncio.Handle | None = None
+        self._share = TurnShare(_SHARE_S, self._serve, count_max=_BEGUN_PER_TURN_MAX, stopwatch=stopwatch)
         self._token: asyncio.TimerHandle | None = None
         self._is_refusing = False
 
@@ -114,7 +118,7 @@ class ConnectGate:
 
     def _serve(self) -> None:
         """Begin as many as this turn has left."""
-        while self._left:
+        while not self._share.is_spent:
             line = next((line for line in self._lines if line), None)
             if line is None:
                 self._is_refusing = False
@@ -124,9 +128,7 @@ class ConnectGate:
                 return
             del line[entry]
             entry.is_waiting = False
-            self._left -= 1
-            self._arm_turn()
-            entry.begin()
+            self._share.spend(entry.begin)
 
     def _has_token(self) -> bool:
         if self._token is not None:
@@ -140,13 +142,4 @@ class ConnectGate:
 
     def _token_came(self) -> None:
         self._token = None
-        self._serve()
-
-    def _arm_turn(self) -> None:
-        if self._turn is None:
-            self._turn = asyncio.get_running_loop().call_soon(self._next_turn)
-
-    def _next_turn(self) -> None:
-        self._turn = None
-        self._left = _BEGUN_PER_TURN_MAX
         self._serve()

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from parley.core.errors import ParleyError
+from parley.ingress.answers import error_response, json_response, method_not_allowed
 from parley.ingress.attachment import SessionHost
-from parley.ingress.oneshot import Invocations, error_response, json_response
+from parley.ingress.oneshot import Invocations
 from parley.ingress.upgrades import REALTIME_PATH, SAGEMAKER_PATH
 
 _log = logging.getLogger("parley.ingress")
@@ -49,10 +50,7 @@ def http_application(host: SessionHost, *, body_max_bytes: int, stall_timeout_s:
         except web.HTTPNotFound:
             return error_response(ParleyError("not-found"))
         except web.HTTPMethodNotAllowed as error:
-            response = error_response(ParleyError("bad-request", f"The route takes {error.headers['Allow']}."))
-            response.set_status(405)
-            response.headers["Allow"] = error.headers["Allow"]
-            return response
+            return method_not_allowed(error)
         except web.HTTPException:
             raise
         except ConnectionError:

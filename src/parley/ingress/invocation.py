@@ -1,5 +1,6 @@
 """An invocation of an endpoint, and what serves it: sessions of this node, or a container."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,11 +54,11 @@ class ContainerSocket(Protocol):
 class Container(Protocol):
     """A container that speaks SageMaker's contract, or several of them as one."""
 
-    def check(self) -> None:
-        """Whether one is ready.
+    def enter(self, principal: str) -> Callable[[], None]:
+        """Take a place for a stream of this client; what is returned gives it back, once.
 
         Raises:
-            ParleyError: upstream-unavailable.
+            ParleyError: upstream-unavailable, at-capacity or too-many-sessions.
         """
 
     async def open(self, path: str, query: str, request_id: str, sink: FrameSink) -> ContainerSocket:

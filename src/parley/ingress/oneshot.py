@@ -4,9 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from parley.access.principal import principal_of
@@ -16,8 +14,8 @@ from parley.core.content import SAMPLE_RATE, Text
 from parley.core.errors import ParleyError
 from parley.core.notices import Notice
 from parley.core.usage import Usage
+from parley.ingress.answers import error_response, json_response
 from parley.ingress.attachment import SessionHost, SessionPort
-from parley.ingress.refusal import error_body, error_headers
 from parley.wire import vllm
 
 _log = logging.getLogger("parley.ingress")
@@ -223,17 +221,3 @@ def _counts(usage: Usage) -> dict[str, int]:
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
     }
-
-
-def json_response(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """A JSON answer."""
-    return web.Response(
-        body=msgspec.json.encode(body),
-        status=status,
-        headers={"Content-Type": "application/json", **(headers or {})},
-    )
-
-
-def error_response(error: ParleyError) -> web.Response:
-    """An error of the table as an HTTP answer."""
-    return web.Response(body=error_body(error), status=error.spec.http_status, headers=error_headers(error))

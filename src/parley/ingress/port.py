@@ -5,11 +5,11 @@ The head is read once here, bounded in bytes and seconds, and handed on with the
 """
 
 import asyncio
+import contextlib
 import logging
 import re
 import socket
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from picows import WSAutoPingStrategy
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
 from parley.core.errors import ParleyError
+from parley.ingress.acceptor import Acceptor
 from parley.ingress.connect_gate import ConnectGate, Entry, GateLimits, Passage
 from parley.ingress.head import is_upgrade, with_plain_connection
 from parley.ingress.library_log import LibraryLog
@@ -29,10 +30,12 @@ _log = logging.getLogger("parley.ingress")
 _picows_log = LibraryLog(logging.getLogger("picows.server"))
 _aiohttp_log = LibraryLog(logging.getLogger("aiohttp.server"))
 
+_BACKLOG = 1_024
 _HEAD_MAX_BYTES = 16_384
 _TARGET_MAX_BYTES = 2_048
 _RETURNS = re.compile(rb"GET [^ ?]*\?(?:[^ ]*&)?resume=(?:1|true|yes)[& ]", re.IGNORECASE)
-_READ_BUFFER_BYTES = 16_384
+_READ_BUFFER_BYTES = 2_048
+"""At first, and the least: picows doubles it as soon as it is full. Many a session is idle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +99,20 @@ class _Head(asyncio.Protocol):
             transport.pause_reading()
 
     def _settle(self) -> None:
-        if self._timeout is not None:
-            self._timeout.cancel()
-        if self._transport is not None:
-            self._port.connections.discard(self._transport)
+        """Let go of the connection: uvloop keeps this object as long as that is there, whose protocol is another."""
+        timeout, self._timeout = self._timeout, None
+        if timeout is not None:
+            timeout.cancel()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            self._port.connections.discard(transport)
 
     def _begin(self) -> None:
-        transport = self._transport
+        transport, received = self._transport, bytes(self._head)
         assert transport is not None
         is_waiting, self._entry = self._entry is not None, None
         self._settle()
+        self._head.clear()
         if transport.is_closing():
             return
         transport.get_extra_info("socket").setsockopt(
@@ -113,7 +120,7 @@ class _Head(asyncio.Protocol):
         )
         if is_waiting:
             transport.resume_reading()
-        head, rest = bytes(self._head[: self._head_bytes]), bytes(self._head[self._head_bytes :])
+        head, rest = received[: self._head_bytes], received[self._head_bytes :]
         try:
             if head and is_upgrade(head):
                 self._hand_over(transport, self._port.websocket_protocol(), with_plain_connection(head) + rest)
@@ -184,7 +191,8 @@ class Port:
             keepalive_timeout=limits.http_idle_timeout_s,
             shutdown_timeout=2.0,
         )
-        self._server: asyncio.Server | None = None
+        self._acceptor = Acceptor(self._accepted)
+        self._accepting: set[asyncio.Task[None]] = set()
 
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port that was bound, which matters when 0 was asked for.
@@ -193,28 +201,35 @@ class Port:
             OSError: the address is in use or not this machine's.
         """
         await self._runner.setup()
-        loop = asyncio.get_running_loop()
-        factory: Callable[[], _Head] = lambda: _Head(self)  # noqa: E731
         try:
-            self._server = await loop.create_server(factory, host, port, backlog=1024)
+            return await self._acceptor.start(host, port, backlog=_BACKLOG)
         except OSError:
             await self._runner.cleanup()
             raise
-        bound: int = self._server.sockets[0].getsockname()[1]
-        return bound
 
     def stop_accepting(self) -> None:
         """Take no further connection; those that are open go on."""
-        if self._server is not None:
-            self._server.close()
+        self._acceptor.close()
 
     async def close(self) -> None:
         """Close what is open. Sessions have ended by now; each step has its own bound."""
         self.stop_accepting()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
         for transport in list(self.connections):
             transport.abort()
         await self._upgrades.close()
         await self._runner.cleanup()
+
+    def _accepted(self, accepted: socket.socket) -> None:
+        # Begun here and now, so that there is no moment in which a socket has no owner that would close it.
+        task = asyncio.Task(self._connect(accepted), loop=asyncio.get_running_loop(), eager_start=True)
+        self._accepting.add(task)
+        task.add_done_callback(self._accepting.discard)
+
+    async def _connect(self, accepted: socket.socket) -> None:
+        # Who is gone by now is gone; that is all there is to it.
+        with contextlib.suppress(OSError):
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: _Head(self), accepted)
 
     def http_protocol(self) -> asyncio.Protocol:
         """A protocol for one plain HTTP connection."""

@@ -10,6 +10,7 @@ from parley.core.errors import ParleyError
 from parley.ingress.attachment import SessionHost
 from parley.ingress.conversation import Conversation
 from parley.ingress.threshold import Arrival
+from parley.ingress.turn_share import TurnLine
 from parley.ingress.waiting import WaitingRoom
 from parley.wire.dialect import Dialect
 from parley.wire.fragments import FragmentBuffer
@@ -24,6 +25,9 @@ _PING = WSMsgType.PING
 # into it while the view still waits to be written: what a client that was slow reads then is garbage.
 _COPIED_MAX_BYTES = 8_192
 _ROOM_FOR_HEADER = bytearray(14)
+
+_LOSSES_SHARE_S = 0.001
+"""Of a turn. What a loss sets off, such as the closing of a leg, takes several times that after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,8 @@ class WebSocketConnection(WSListener):
         self._open_connections.discard(self)
         if self._cut is not None:
             self._cut.cancel()
-        self._conversation.lost()
+        # Until then what is written goes nowhere, and the session has to know what it wrote in any case.
+        self._open_connections.losses.do(self._conversation.lost)
 
     def send_user_specific_ping(self, transport: WSTransport) -> None:
         """Ask a silent peer whether it is there; not one that is paused, whose answer would not be read."""
@@ -211,12 +216,14 @@ class WebSocketConnection(WSListener):
 class OpenConnections:
     """The WebSocket connections of a listener that are open; `empty` is set while there are none.
 
-    Those in `waiting` came for a session that exists and have not named it.
+    Those in `waiting` came for a session that exists and have not named it. `losses` is where their conversations are
+    told that they are gone: a network that fails takes a thousand at once.
     """
 
     def __init__(self, limits: SocketLimits) -> None:
         self._open: set[WebSocketConnection] = set()
         self.waiting = WaitingRoom(limits.waiting_max, limits.waiting_timeout_s)
+        self.losses = TurnLine(_LOSSES_SHARE_S)
         self.empty = asyncio.Event()
         self.empty.set()
 

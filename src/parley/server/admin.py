@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import web
 
 from parley.core.errors import ParleyError
-from parley.ingress.refusal import error_body, error_headers
+from parley.ingress.answers import error_response, method_not_allowed
 from parley.server.addresses import is_loopback
 from parley.server.admin_openapi import OPENAPI_PATH, document
 from parley.server.admin_routes import PREFIX, ROUTES, Operations, Route, read_body, read_query
@@ -92,10 +92,7 @@ def admin_application(operations: Operations, authoriser: Authoriser, *, is_loca
         except web.HTTPNotFound:
             return _error(ParleyError("not-found", "See /admin/v1/openapi.json."))
         except web.HTTPMethodNotAllowed as error:
-            response = _error(ParleyError("bad-request", f"The route takes {error.headers['Allow']}."))
-            response.set_status(405)
-            response.headers["Allow"] = error.headers["Allow"]
-            return response
+            return _unstored(method_not_allowed(error))
         except web.HTTPRequestEntityTooLarge:
             return _error(ParleyError("message-too-large", f"A body has {BODY_MAX_BYTES} bytes at the most."))
         except ConnectionError:
@@ -148,14 +145,20 @@ def _check_host(host: str) -> None:
 
 
 def _json(body: bytes) -> web.Response:
-    return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
+    return _unstored(web.Response(body=body, content_type="application/json"))
 
 
 def _error(error: ParleyError) -> web.Response:
-    headers = error_headers(error) | {"Cache-Control": "no-store"}
+    response = _unstored(error_response(error))
     if error.code == "invalid-token":
-        headers["WWW-Authenticate"] = "Bearer"
-    return web.Response(status=error.spec.http_status, body=error_body(error), headers=headers)
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _unstored(response: web.Response) -> web.Response:
+    """An answer that nothing on its way keeps."""
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 class _TooMany(asyncio.Protocol):

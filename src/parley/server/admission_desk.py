@@ -39,13 +39,8 @@ _ETA_CHANGE_MIN = 0.25
 _ETA_CHANGE_MIN_S = 2.0
 
 
-class StreamPool(Upstream, Protocol):
-    """Model servers as one upstream, which says how many more legs they take.
-
-    `on_room` is called whenever there may be more room, or the pool is ready again.
-    """
-
-    on_room: Callable[[], None] | None
+class Capacity(Protocol):
+    """What sessions are admitted to: model servers, or containers, as one."""
 
     def __hash__(self) -> int: ...
 
@@ -61,10 +56,19 @@ class StreamPool(Upstream, Protocol):
         """How many more legs they take together now; a large number where that is not bounded."""
 
 
+class StreamPool(Capacity, Upstream, Protocol):
+    """Model servers as one upstream, which says how many more legs they take.
+
+    `on_room` is called whenever there may be more room, or the pool is ready again.
+    """
+
+    on_room: Callable[[], None] | None
+
+
 @dataclass(frozen=True, slots=True)
 class AdmissionView:
-    """What an operator sees: sessions with a place and those that wait for one, their bounds, legs that are being
-    opened, and how many sessions were refused at once or had waited in vain, since the start."""
+    """What an operator sees: places in use and sessions that wait for one, their bounds, legs that are being opened,
+    and how many sessions were refused at once or had waited in vain, since the start."""
 
     live: int
     live_max: int
@@ -93,11 +97,11 @@ class AdmissionDesk:
     def __init__(self, limits: AdmissionLimits, tenant_of: Callable[[str], Tenant], clock: Callable[[], float]) -> None:
         self._tenant_of = tenant_of
         self._clock = clock
-        self._admission = Admission[StreamPool](limits, _free_streams, _takes_new)
-        self._waiters: dict[Ticket[StreamPool], _Waiter] = {}
+        self._admission = Admission[Capacity](limits, _free_streams, _takes_new)
+        self._waiters: dict[Ticket[Capacity], _Waiter] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._ticked_at = 0.0
-        self._to_tell: deque[Ticket[StreamPool]] = deque()
+        self._to_tell: deque[Ticket[Capacity]] = deque()
 
     @property
     def view(self) -> AdmissionView:
@@ -145,9 +149,19 @@ class AdmissionDesk:
             self._settle()
         return Seat(self, place, pool, first)
 
+    def hold(self, capacity: Capacity, model: str, principal: str) -> Callable[[], None]:
+        """A place, at once, for a stream that is no session of this node; what is returned gives it back.
+
+        Raises:
+            ParleyError: at-capacity or too-many-sessions.
+        """
+        place = Place(self._tenant_of(principal), model)
+        self._admission.seat(place, capacity, self._clock())
+        return partial(self.leave, place)
+
     # ---- what seats do
 
-    def ask(self, place: Place, pool: StreamPool, purpose: LegPurpose) -> Ticket[StreamPool]:
+    def ask(self, place: Place, pool: StreamPool, purpose: LegPurpose) -> Ticket[Capacity]:
         """See `Admission.ask`."""
         try:
             return self._admission.ask(place, pool, purpose, self._clock())
@@ -155,7 +169,7 @@ class AdmissionDesk:
             self._settle()
 
     async def until_admitted(
-        self, ticket: Ticket[StreamPool], leg_id: int, sink: LegSink, *, is_told: bool = True
+        self, ticket: Ticket[Capacity], leg_id: int, sink: LegSink, *, is_told: bool = True
     ) -> None:
         """Wait until the leg may be opened; its session is told so if it is told that it waits.
 
@@ -175,11 +189,11 @@ class AdmissionDesk:
         if ticket.refusal is not None:
             raise ticket.refusal
 
-    def taken(self, ticket: Ticket[StreamPool]) -> None:
+    def taken(self, ticket: Ticket[Capacity]) -> None:
         """See `Admission.taken`."""
         self._admission.taken(ticket)
 
-    def finish(self, ticket: Ticket[StreamPool]) -> None:
+    def finish(self, ticket: Ticket[Capacity]) -> None:
         """See `Admission.finish`."""
         self._admission.finish(ticket, self._clock())
         self._settle()
@@ -211,7 +225,7 @@ class AdmissionDesk:
             at = min(expiry, self._clock() + _TICK_S)
             self._timer = asyncio.get_running_loop().call_at(at, self._timer_fired)
 
-    def _wake(self, ticket: Ticket[StreamPool]) -> None:
+    def _wake(self, ticket: Ticket[Capacity]) -> None:
         waiter = self._waiters.get(ticket)
         if waiter is not None and not waiter.admitted.done():
             waiter.admitted.set_result(None)
@@ -240,7 +254,7 @@ class AdmissionDesk:
         if self._to_tell:
             asyncio.get_running_loop().call_soon(self._tell_some)
 
-    def _tell(self, ticket: Ticket[StreamPool], waiter: _Waiter, now: float) -> None:
+    def _tell(self, ticket: Ticket[Capacity], waiter: _Waiter, now: float) -> None:
         if not waiter.is_told:
             return
         eta_s = self._admission.eta_s(ticket, now)
@@ -253,7 +267,7 @@ class AdmissionDesk:
 class Seat:
     """One session's place, or its place in the queue, and the `LegSource` of its legs."""
 
-    def __init__(self, desk: AdmissionDesk, place: Place, pool: StreamPool, first: Ticket[StreamPool] | None) -> None:
+    def __init__(self, desk: AdmissionDesk, place: Place, pool: StreamPool, first: Ticket[Capacity] | None) -> None:
         self._desk = desk
         self._place = place
         self._pool = pool
@@ -286,14 +300,14 @@ class Seat:
         self._desk.leave(self._place)
 
 
-def _free_streams(pool: StreamPool, may_use_spare: bool) -> int:
+def _free_streams(pool: Capacity, may_use_spare: bool) -> int:
     if not pool.ready:
         # Sessions that live hear from the pool at once that it is away, and look after themselves; new ones wait.
         return _UNKNOWN_STREAMS if may_use_spare else 0
     return pool.free_streams(may_use_spare=may_use_spare)
 
 
-def _takes_new(pool: StreamPool) -> bool:
+def _takes_new(pool: Capacity) -> bool:
     return pool.takes_new
 
 

@@ -17,6 +17,7 @@ from parley.server.admin_routes import Operations
 from parley.server.backends import Backends, HostMaker
 from parley.server.discovering import make_discoveries
 from parley.server.draining import Draining
+from parley.server.garbage import settle_garbage
 from parley.server.inventory import OWN_POOL, Inventory, Pool
 from parley.server.launch import memory_watch, model_profile, model_server_child
 from parley.server.live_sessions import LiveSessions
@@ -57,6 +58,7 @@ async def serve(settings: Settings, on_ready: Callable[[Ready], None] | None = N
             gateway = Gateway(settings, tasks, announce)
             with _signals(gateway.draining.signalled):
                 await gateway.start()
+                settle_garbage()
                 try:
                     is_over = False
                     while not is_over:

@@ -6,17 +6,24 @@ from collections.abc import Callable
 from typing import Protocol
 
 from parley.audio.speech import speech_samples
-from parley.core.admission import AdmissionLimits
 from parley.core.profile import ModelProfile, profile_of
 from parley.ingress.attachment import SessionHost
 from parley.ingress.invocation import Container, Target
 from parley.server.admission_desk import AdmissionDesk
+from parley.server.counted_container import CountedContainer
 from parley.server.endpoint_settings import DEFAULT_VARIANT, EndpointSettings
 from parley.server.endpoints import DEFAULT_ENDPOINT, EndpointTable, Variant
 from parley.server.host import Host, Sources
 from parley.server.inventory import Pool
 from parley.server.live_sessions import LiveSessions
-from parley.server.options import container_options, make_pool, pool_options, read_key, session_limits
+from parley.server.options import (
+    admission_limits,
+    container_options,
+    make_pool,
+    pool_options,
+    read_key,
+    session_limits,
+)
 from parley.server.settings import Settings
 from parley.server.tenants import Tenants
 from parley.upstream.container import ContainerPool, container_pool
@@ -33,7 +40,8 @@ class HostMaker:
         self._gathers = settings.session.gather
         tenants = Tenants(settings.tenants, others_max=settings.admission.tenant_max_sessions)
         self.made: list[Host] = []
-        self.desk = AdmissionDesk(_admission_limits(settings), tenants.of, live.clock)
+        self.refused = live.refused
+        self.desk = AdmissionDesk(admission_limits(settings), tenants.of, live.clock)
 
     def make(self, pool: UpstreamPool, *, model: str, profile: Callable[[str], ModelProfile]) -> Host:
         """A host on these model servers."""
@@ -55,18 +63,6 @@ class HostMaker:
         )
         self.made.append(host)
         return host
-
-
-def _admission_limits(settings: Settings) -> AdmissionLimits:
-    admission = settings.admission
-    return AdmissionLimits(
-        sessions_max=settings.server.max_sessions,
-        model_sessions_max=admission.model_max_sessions,
-        queue_max=admission.queue_max,
-        queue_timeout_s=admission.queue_timeout_s,
-        opening_max=admission.opening_max,
-        retry_after_s=settings.server.retry_after_s,
-    )
 
 
 class _Elsewhere(Protocol):
@@ -118,7 +114,7 @@ class Backends:
             container = container_pool(entry.urls, container_options(self._settings), self._on_change)
             self._containers.append(container)
             self._elsewhere.append(container)
-            return container
+            return CountedContainer(container, self._hosts.desk, f"{entry.name}/{entry.variant}", self._hosts.refused)
         api_key = read_key(entry.api_key_file, f"endpoints, entry {number}, api_key_file")
         options = pool_options(self._settings, api_key=api_key, model=entry.model)
         specs = [MemberSpec(url=url, max_sessions=entry.max_sessions) for url in entry.urls]

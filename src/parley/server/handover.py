@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from parley.core import events as ev
 from parley.core.errors import ParleyError
@@ -79,6 +79,7 @@ class Handover:
         self._unix_time = unix_time
         self._keys: dict[SessionRunner, tuple[StateKeys, str]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._calls: set[asyncio.Task[Any]] = set()
         self._may_put = asyncio.Semaphore(_PUTS_MAX)
         self.hosts: Sequence[Adopter] = ()
 
@@ -131,15 +132,11 @@ class Handover:
         nonce = self._random(NONCE_BYTES)
         # Megabytes, perhaps, and many sessions at a time.
         sealed = await asyncio.to_thread(lambda: seal(encode(stored, self._bytes_max), keys, nonce))
-        putting = asyncio.ensure_future(self._store.put(keys.store_key, sealed, window_s))
-        done, _ = await asyncio.wait({putting}, timeout=self._put_timeout_s)
-        if not done:
-            self._spawn(self._undo_put(putting, keys))
-            raise ParleyError("store-unavailable", f"It did not answer within {self._put_timeout_s:g} s.")
-        putting.result()
+        putting = self._store.put(keys.store_key, sealed, window_s)
+        await self._within(self._put_timeout_s, putting, lambda task: self._undo_put(task, keys))
         return keys
 
-    async def _undo_put(self, putting: asyncio.Future[None], keys: StateKeys) -> None:
+    async def _undo_put(self, putting: asyncio.Task[None], keys: StateKeys) -> None:
         try:
             await putting
         except ParleyError:
@@ -183,14 +180,10 @@ class Handover:
         return runner
 
     async def _take(self, keys: StateKeys) -> Taken | None:
-        taking = asyncio.ensure_future(self._store.take(keys.store_key))
-        done, _ = await asyncio.wait({taking}, timeout=self._take_timeout_s)
-        if not done:
-            self._spawn(self._undo_take(taking, keys))
-            raise ParleyError("store-unavailable", f"It did not answer within {self._take_timeout_s:g} s.")
-        return taking.result()
+        taking = self._store.take(keys.store_key)
+        return await self._within(self._take_timeout_s, taking, lambda task: self._undo_take(task, keys))
 
-    async def _undo_take(self, taking: asyncio.Future[Taken | None], keys: StateKeys) -> None:
+    async def _undo_take(self, taking: asyncio.Task[Taken | None], keys: StateKeys) -> None:
         try:
             taken = await taking
         except ParleyError:
@@ -210,7 +203,27 @@ class Handover:
                 return host
         raise ParleyError("upstream-unavailable", "No model server here has the model of this session.")
 
-    # ---- the end
+    # ---- waits
+
+    async def _within[T](
+        self,
+        timeout_s: float,
+        work: Coroutine[object, object, T],
+        undo: Callable[[asyncio.Task[T]], Coroutine[object, object, None]],
+    ) -> T:
+        """What the store answers. Whoever gives up waiting leaves the call to `undo`: it may still succeed."""
+        task = asyncio.create_task(work)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=timeout_s)
+        except asyncio.CancelledError:
+            self._spawn(undo(task))
+            raise
+        if not done:
+            self._spawn(undo(task))
+            raise ParleyError("store-unavailable", f"It did not answer within {timeout_s:g} s.")
+        return task.result()
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
@@ -218,8 +231,8 @@ class Handover:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Give up what is still waited for."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Give up what is still waited for, and what that leaves to be undone."""
+        while tasks := [task for task in (*self._tasks, *self._calls) if not task.done()]:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)

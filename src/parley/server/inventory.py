@@ -119,15 +119,18 @@ class UpstreamList:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeView:
-    """The node. `live` counts sessions, `queued` those of them that wait for their first stream, `opening` streams that
-    are being opened; `refused` sessions that were not begun, by code, and `expired` those that waited in vain, `ended`
-    and `moved` those that went, all since the start. `live_max` and `queue_max` are bounds. `rss_bytes` is memory with
-    what the process has started, null where the system does not tell."""
+    """The node. `live` counts sessions, `queued` those of them that wait for their first stream. `places` are in use by
+    the others and by streams on containers, `live_max` at the most; `opening` streams are being opened.
+
+    Since the start: `refused` sessions were not begun, by code, `expired` waited in vain, `ended` and `moved` went.
+    `rss_bytes` is memory with what the process has started, null where the system does not tell.
+    """
 
     version: str
     state: NodeState
     uptime_s: int
     live: int
+    places: int
     live_max: int
     queued: int
     queue_max: int
@@ -174,6 +177,7 @@ class Inventory:
             state=self._state(),
             uptime_s=round(live.clock() - self._began),
             live=len(live),
+            places=admission.live,
             live_max=admission.live_max,
             queued=admission.queued,
             queue_max=admission.queue_max,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from parley.aws.failure import AwsError
+from parley.core.admission import AdmissionLimits
 from parley.core.limits import AtBound, SessionLimits
 from parley.ingress.attachment import SessionHost
 from parley.ingress.connect_gate import ConnectGate, GateLimits
@@ -119,16 +120,33 @@ def session_limits(settings: Settings) -> SessionLimits:
     )
 
 
-def make_gate(settings: Settings, clock: Callable[[], float]) -> ConnectGate:
-    """The limit of connects, for all ports of the node together."""
+def admission_limits(settings: Settings) -> AdmissionLimits:
+    """What bounds admission."""
     admission = settings.admission
-    limits = GateLimits(
+    return AdmissionLimits(
+        sessions_max=settings.server.max_sessions,
+        model_sessions_max=admission.model_max_sessions,
+        queue_max=admission.queue_max,
+        queue_timeout_s=admission.queue_timeout_s,
+        opening_max=admission.opening_max,
+        retry_after_s=settings.server.retry_after_s,
+    )
+
+
+def gate_limits(settings: Settings) -> GateLimits:
+    """What bounds connects."""
+    admission = settings.admission
+    return GateLimits(
         connects_per_s=admission.connects_per_s,
         burst=admission.connects_burst,
         waiting_max=admission.connects_waiting_max,
         wait_max_s=admission.queue_timeout_s,
     )
-    return ConnectGate(limits, clock)
+
+
+def make_gate(settings: Settings, clock: Callable[[], float]) -> ConnectGate:
+    """The limit of connects, for all ports of the node together."""
+    return ConnectGate(gate_limits(settings), clock)
 
 
 def make_port(settings: Settings, host: SessionHost, gate: ConnectGate) -> Port:

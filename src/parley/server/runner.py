@@ -58,6 +58,41 @@ class SessionRunner:
     the numbers up to `told` behind it. `resumptions` counts how its client came back, by outcome.
     """
 
+    # So many attributes take a kilobyte and a half in a dictionary.
+    __slots__ = (
+        "__weakref__",
+        "_arriving",
+        "_attachment",
+        "_awaits_delta",
+        "_busy",
+        "_clock",
+        "_closing",
+        "_ended",
+        "_first_generation",
+        "_generation",
+        "_is_numbered",
+        "_issue_token",
+        "_leave",
+        "_leg",
+        "_legs",
+        "_measure_speech",
+        "_measuring",
+        "_opening",
+        "_pending",
+        "_recovering",
+        "_resume_window_s",
+        "_seq",
+        "_session",
+        "_source",
+        "_timer",
+        "_timer_at",
+        "gathers",
+        "is_abandoned",
+        "name",
+        "outcome",
+        "resumptions",
+    )
+
     def __init__(
         self,
         session: Session,

@@ -49,7 +49,7 @@ class ServerSettings:
 
     host: Name = setting("127.0.0.1", "Address to listen on; 0.0.0.0 for every IPv4 interface.")
     port: Port = setting(8080, "TCP port to listen on; 0 takes a free one.")
-    max_sessions: Count = setting(256, "Live sessions that this node has at a time.")
+    max_sessions: Count = setting(256, "Live sessions that this node has at a time; streams on containers count.")
     message_max_bytes: ByteCount = setting(4_194_304, "Largest WebSocket message taken from a client.", unit="bytes")
     head_timeout_s: Seconds = setting(10.0, "How long a client may take to send its request's head.", unit="s")
     ping_interval_s: Seconds = setting(20.0, "Silence on a connection after which it is pinged.", unit="s")

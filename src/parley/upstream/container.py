@@ -65,7 +65,7 @@ class ContainerUpstream:
         return len(self._sockets) + self._opening
 
     def check(self) -> None:
-        """See `Container.check`."""
+        """Whether it is ready; raises ParleyError: upstream-unavailable when not."""
         if not self.ready:
             raise ParleyError("upstream-unavailable", "The container does not answer GET /ping with 200.")
 
@@ -171,7 +171,7 @@ class ContainerPool:
         return sum(one.streams for one in self.containers)
 
     def check(self) -> None:
-        """See `Container.check`."""
+        """Whether it is ready; raises ParleyError: upstream-unavailable when not."""
         if not self.ready:
             raise ParleyError("upstream-unavailable", "No container answers GET /ping with 200.")
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from parley.core.errors import ParleyError
 from parley.upstream.breaker import Breaker, BreakerState
 from parley.upstream.choice import RESTING_LOAD, UNBOUNDED, WORKING_LOAD, Access, Standing
+from parley.upstream.engine_metrics import EngineLoad
 from parley.upstream.health import Health
 from parley.upstream.leg import Upstream
 from parley.upstream.outliers import EJECT_S, Outcomes, Tally
@@ -63,7 +64,11 @@ class MemberSpec:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberView:
     """A member as an operator sees it. `reason` says in words why its `state` is what it is, empty where there is
-    nothing to say; `streams_max` is 0 without a budget; `failures` are those that followed each other of late."""
+    nothing to say; `streams_max` is 0 without a budget; `failures` are those that followed each other of late.
+
+    `load` is what this pool's streams on it weigh. `engine` is what the server says of itself, whoever opened its
+    streams, and None where it says nothing.
+    """
 
     name: str
     url: str
@@ -79,6 +84,7 @@ class MemberView:
     load: float
     delay_p95_s: float
     failures: int
+    engine: EngineLoad | None
 
 
 class PoolMember:
@@ -281,6 +287,7 @@ class PoolMember:
             load=self.load,
             delay_p95_s=self.delay_p95_s,
             failures=self.breaker.failures,
+            engine=self.health.load,
         )
 
     def _state(self, now: float) -> State:

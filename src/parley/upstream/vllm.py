@@ -41,6 +41,10 @@ _MESSAGE_MAX_BYTES = 4_194_304
 """Largest message taken from a model server: a `done` repeats its whole turn, and three hours of speech are 200 kB."""
 
 
+_READ_BUFFER_BYTES = 2_048
+"""At first, and the least: picows doubles it as soon as it is full. Deltas are short."""
+
+
 @dataclass(frozen=True, slots=True)
 class VllmOptions:
     """How to reach a vLLM server. `ping_interval_s` finds a half-open connection in that time plus the timeout.
@@ -177,6 +181,7 @@ class VllmUpstream:
                     # picows asserts that it is not the longer of the two.
                     auto_ping_reply_timeout=min(options.ping_timeout_s, options.ping_interval_s),
                     max_frame_size=_MESSAGE_MAX_BYTES,
+                    read_buffer_init_size=_READ_BUFFER_BYTES,
                     max_redirects=0,
                     extra_headers=headers,
                     socket_factory=partial(_connected_to, options.address) if options.address else None,

@@ -9,7 +9,7 @@ stream.exchange.parts, .failure, .error       the answer, decoded
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -186,20 +186,27 @@ class Keys:
 class StubContainer:
     """A `Container` that takes a stream when it may, or refuses it."""
 
-    refuses_check: ParleyError | None = None
+    refuses_entry: ParleyError | None = None
     refuses_open: Exception | None = None
     sockets: list["StubSocket"] = field(default_factory=list)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     changes: Changes = field(default_factory=Changes)
     may_open: asyncio.Event = field(default_factory=asyncio.Event)
     is_cancelled: bool = False
+    entered: list[str] = field(default_factory=list)
+    left: int = 0
 
     def __post_init__(self) -> None:
         self.may_open.set()
 
-    def check(self) -> None:
-        if self.refuses_check is not None:
-            raise self.refuses_check
+    def enter(self, principal: str) -> Callable[[], None]:
+        if self.refuses_entry is not None:
+            raise self.refuses_entry
+        self.entered.append(principal)
+        return self._leave
+
+    def _leave(self) -> None:
+        self.left += 1
 
     async def open(self, path: str, query: str, request_id: str, sink: FrameSink) -> "StubSocket":
         self.asked.append((path, query, request_id))

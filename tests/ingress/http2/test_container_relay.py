@@ -77,7 +77,7 @@ async def test_a_container_that_is_not_there_is_a_model_error() -> None:
 
 
 async def test_a_container_that_is_not_ready_is_not_asked() -> None:
-    container = StubContainer(refuses_check=ParleyError("upstream-unavailable"))
+    container = StubContainer(refuses_entry=ParleyError("upstream-unavailable"))
     await refused(container, "ServiceUnavailableError", "upstream-unavailable")
     assert container.asked == []
 
@@ -348,6 +348,24 @@ async def test_a_drain_waits_for_open_streams_and_opens_no_more() -> None:
     socket.sink.container_closed(1000, "")
     await bounded("the drain ends", draining)
     assert stream.exchange.is_finished
+
+
+async def test_a_stream_has_its_place_in_the_clients_name_until_it_is_over() -> None:
+    container = StubContainer()
+    stream = open_stream(Endpoint(container))
+    socket = await container.socket()
+    assert (len(container.entered), container.left) == (1, 0)
+    socket.sink.container_closed(1000, "")
+    assert container.left == 1
+    stream.handler.lost()
+    assert container.left == 1, "it is given back once"
+
+
+async def test_a_stream_that_its_container_does_not_take_gives_its_place_back() -> None:
+    container = StubContainer(refuses_open=ParleyError("container-refused"))
+    stream = open_stream(Endpoint(container))
+    await stream.exchange.changes.until("the refusal", lambda: stream.exchange.status != 0)
+    assert (len(container.entered), container.left) == (1, 1)
 
 
 async def test_what_a_drain_waits_for_in_vain_is_ended_with_the_reason() -> None:

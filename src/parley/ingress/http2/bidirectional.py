@@ -60,7 +60,7 @@ class Bidirectional:
         self._limits = limits
         self._check = check
         self._waiting = WaitingRoom(limits.waiting_max, limits.waiting_timeout_s)
-        self._relays: set[ContainerRelay] = set()
+        self._relays: dict[ContainerRelay, Callable[[], None]] = {}
         self._no_relays = asyncio.Event()
         self._no_relays.set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -107,7 +107,7 @@ class Bidirectional:
         if hasattr(target.serves, "resume"):
             taker = self._session(cast(SessionHost, target.serves), invocation, target, identity, exchange, answer)
         else:
-            taker = self._relay(target.serves, invocation, target, exchange, answer)
+            taker = self._relay(target.serves, invocation, target, identity, exchange, answer)
         return PartStream(PartReader(identity.guard, self._limits.message_max_bytes), taker, answer.request_id)
 
     def _session(
@@ -142,11 +142,17 @@ class Bidirectional:
         return attachment
 
     def _relay(
-        self, container: Container, invocation: Invocation, target: Target, exchange: Exchange, answer: Answer
+        self,
+        container: Container,
+        invocation: Invocation,
+        target: Target,
+        identity: Identity,
+        exchange: Exchange,
+        answer: Answer,
     ) -> PartTaker:
         if self._is_draining:
             raise ParleyError("shutting-down", retry_after_s=self._limits.retry_after_s)
-        container.check()
+        leave = container.enter(identity.principal)
         relay = ContainerRelay(
             exchange,
             answer,
@@ -156,7 +162,7 @@ class Bidirectional:
             open_timeout_s=self._limits.container_timeout_s,
             on_over=self._relay_over,
         )
-        self._relays.add(relay)
+        self._relays[relay] = leave
         self._no_relays.clear()
         relay.begin(self._start)
         return relay
@@ -168,7 +174,8 @@ class Bidirectional:
         return task
 
     def _relay_over(self, relay: ContainerRelay) -> None:
-        self._relays.discard(relay)
+        leave = self._relays.pop(relay)
+        leave()
         if not self._relays:
             self._no_relays.set()
 

@@ -3,7 +3,7 @@
 import pytest
 
 from parley.core.errors import ParleyError
-from parley.store.memory import MemoryStore
+from tests.support.memory_store import MemoryStore
 
 
 async def test_it_takes_puts_back_and_forgets() -> None:

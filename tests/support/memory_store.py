@@ -1,4 +1,4 @@
-"""Sealed states in memory: for servers within one process."""
+"""Sealed states in memory, for nodes within one process."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
