@@ -115,7 +115,8 @@ async def test_silence_does_not_keep_a_session(stage: Stage) -> None:
 
 @requirement("expiring", "lagging")
 async def test_a_model_that_falls_too_far_behind_ends_the_session(stage: Stage) -> None:
-    await stage.serve(session={"lag_max_s": 1.0, **NO_IDLE})
+    # It is looked at once a second: between the notice, at half of it, and the end there is a look.
+    await stage.serve(session={"lag_max_s": 3.0, **NO_IDLE})
     client = await stage.opted_in()
     (await stage.leg()).hold_model()
     await client.start()
