@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from parley.server.settings_view import as_markdown
+from parley.server.settings.view import as_markdown
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 BEGIN, END = "<!-- settings: begin -->\n", "<!-- settings: end -->"

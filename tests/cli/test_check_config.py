@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from parley.cli import main
-from parley.server.settings import KEYS, TABLES
+from parley.server.settings.document import KEYS, TABLES
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ import pytest
 from parley.cli import main
 from parley.cli.serve import greeting
 from parley.server.ready import Http2Address, Ready
-from parley.server.settings import KEYS
+from parley.server.settings.document import KEYS
 from tests.support.http2 import Http2Client
 
 BOUND_S = 45.0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from parley.server.settings import ServerSettings
+from parley.server.settings.document import ServerSettings
 from tests.contract.losses import LONG, MS_BYTES, with_full_journal
 from tests.contract.marks import requirement
 from tests.contract.stage import Stage, text_of

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from parley.core.errors import ERRORS
-from parley.server.settings import SessionSettings
+from parley.server.settings.document import SessionSettings
 from tests.contract.losses import (
     FRAME_MS,
     LONG,

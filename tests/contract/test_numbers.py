@@ -2,7 +2,7 @@
 
 import pytest
 
-from parley.server.settings import SessionSettings
+from parley.server.settings.document import SessionSettings
 from tests.contract.marks import requirement
 from tests.contract.stage import Stage, text_of
 from tests.support.sound import encoded, pcm, pieces

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from types import CellType, FunctionType, MethodType
 
-from parley.server.settings import SessionSettings
+from parley.server.settings.document import SessionSettings
 from tests.contract.marks import requirement
 from tests.contract.stage import Stage, text_of
 from tests.support.fake_vllm import MODEL

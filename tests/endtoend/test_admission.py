@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from parley.server.settings import EndpointSettings, TenantSettings
+from parley.server.settings.document import EndpointSettings, TenantSettings
 from tests.server.http2_gateway import Http2Gateway
 from tests.server.part_client import part_client
 from tests.support.client import Client

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aws_sdk_sagemaker_runtime_http2.models import ModelError, ModelStreamError
 
-from parley.server.settings import EndpointSettings
+from parley.server.settings.document import EndpointSettings
 from tests.support.aws_sdk import CrtLoop, Sdk, crt_loop
 from tests.support.gateway import GatewayStarter, RunningGateway
 from tests.support.logs import LogWatch

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from parley.server.settings import PRESETS, Settings
-from parley.server.sources import load
+from parley.server.settings.document import PRESETS, Settings
+from parley.server.settings.sources import load
 from tests.support.fake_vllm import FakeVllm
 from tests.support.sagemaker_router import ModelError, ModelStreamError, RouterStream, container, ping, scripted_engine
 from tests.support.sound import encoded, pcm, pieces

@@ -13,7 +13,7 @@ from aws_sdk_sagemaker_runtime_http2.models import (
 )
 from aws_sdk_sagemaker_runtime_http2.models import ModelStreamError as SdkModelStreamError
 
-from parley.server.settings import EndpointSettings
+from parley.server.settings.document import EndpointSettings
 from tests.support.aws_sdk import CrtLoop, Part, SageMakerGateway, Sdk, crt_loop
 from tests.support.fake_vllm import MODEL, FakeVllm
 from tests.support.sagemaker_router import container

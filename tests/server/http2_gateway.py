@@ -7,7 +7,7 @@ from typing import Any
 
 from parley.server.app import Gateway
 from parley.server.ready import Http2Address
-from parley.server.settings import EndpointSettings
+from parley.server.settings.document import EndpointSettings
 from tests.support.gateway import RunningGateway, Values, gateway_settings
 
 _HTTP2: Values = {"enabled": True, "port": 0}

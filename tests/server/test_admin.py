@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from parley.server.admin import BODY_MAX_BYTES, admin_token
-from parley.server.admin_openapi import ErrorBody, document
-from parley.server.admin_routes import PREFIX, ROUTES
-from parley.server.settings import Settings
-from parley.server.sources import SettingsError, load
+from parley.server.admin.openapi import ErrorBody, document
+from parley.server.admin.port import BODY_MAX_BYTES, admin_token
+from parley.server.admin.routes import PREFIX, ROUTES
+from parley.server.settings.document import Settings
+from parley.server.settings.sources import SettingsError, load
 from parley.server.start import StartError
 from tests.support.admin import AdminApi, eventually, free_port
 from tests.support.client import Client

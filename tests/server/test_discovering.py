@@ -8,9 +8,9 @@ from parley.aws import sdk
 from parley.aws.failure import AwsError
 from parley.core.errors import Fault, Retry
 from parley.server.discovering import make_discoveries, read_upstreams
-from parley.server.settings import UpstreamSettings
-from parley.upstream.discovery import DiscoveryError
-from parley.upstream.member import MemberSpec
+from parley.server.settings.document import UpstreamSettings
+from parley.upstream.discovery.discovery import DiscoveryError
+from parley.upstream.pool.member import MemberSpec
 
 URL = "ws://gpu-1:8000/v1/realtime"
 

@@ -19,9 +19,9 @@ from parley.server.draining import Draining
 from parley.server.host import Host, Sources
 from parley.server.live_sessions import LiveSessions
 from parley.server.runner import ClientPort, SessionRunner
-from parley.server.tenant_settings import TenantSettings
+from parley.server.settings.tenant import TenantSettings
 from parley.server.tenants import Tenants
-from parley.upstream.health import HealthOptions, UpstreamHealth
+from parley.upstream.health.health import HealthOptions, UpstreamHealth
 from parley.wire.vllm import encode_audio
 from tests.server.doubles import FakePool
 from tests.support.logs import LogWatch

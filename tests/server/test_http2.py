@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from parley.server.http2 import Http2Endpoint
-from parley.server.settings import EndpointSettings, Http2Settings, Settings
+from parley.server.settings.document import EndpointSettings, Http2Settings, Settings
 from parley.server.start import StartError
 from parley.wire.payload_part import StreamFailure
 from tests.server.doubles import Endpointless

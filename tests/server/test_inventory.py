@@ -9,12 +9,12 @@ import pytest
 from parley.cli.sessions import STATES
 from parley.core import events as ev
 from parley.observe.loop_lag import LoopLag
+from parley.server.admin.inventory import OWN_POOL, PAGE_MAX, SESSION_STATES, Inventory, Pool
 from parley.server.draining import Draining
-from parley.server.inventory import OWN_POOL, PAGE_MAX, SESSION_STATES, Inventory, Pool
-from parley.upstream.engine_metrics import EngineLoad
-from parley.upstream.health import PassiveHealth
-from parley.upstream.member import PoolMember
-from parley.upstream.pool import UpstreamPool
+from parley.upstream.health.engine_metrics import EngineLoad
+from parley.upstream.health.health import PassiveHealth
+from parley.upstream.pool.member import PoolMember
+from parley.upstream.pool.pool import UpstreamPool
 from tests.server.test_host import ONE, Node, node
 from tests.support.waiting import bounded
 from tests.upstream.fleet import Server, spec
@@ -89,7 +89,7 @@ async def test_pages_follow_each_other_while_sessions_end(scene: Scene) -> None:
 
 
 async def test_a_page_is_bounded_whatever_is_asked_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parley.server.inventory.PAGE_MAX", 1)
+    monkeypatch.setattr("parley.server.admin.inventory.PAGE_MAX", 1)
     for _ in range(2):
         scene.node.open().start()
     page = scene.inventory.sessions(limit=PAGE_MAX)

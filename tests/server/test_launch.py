@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from parley.server.launch import model_server_child
-from parley.server.settings import EngineSettings, Settings
-from parley.upstream.child import LaunchError
+from parley.server.settings.document import EngineSettings, Settings
+from parley.upstream.child.child import LaunchError
 
 
 async def test_an_engine_without_weights_is_not_started_again(tmp_path: Path) -> None:

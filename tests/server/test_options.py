@@ -19,10 +19,16 @@ from parley.server.options import (
     read_key,
     session_limits,
 )
-from parley.server.settings import AdmissionSettings, ServerSettings, SessionSettings, Settings, UpstreamSettings
+from parley.server.settings.document import (
+    AdmissionSettings,
+    ServerSettings,
+    SessionSettings,
+    Settings,
+    UpstreamSettings,
+)
 from parley.server.start import StartError
-from parley.upstream.member import MemberSpec
-from parley.upstream.pool_maker import PoolOptions
+from parley.upstream.pool.maker import PoolOptions
+from parley.upstream.pool.member import MemberSpec
 
 
 def test_no_key_file_is_no_key() -> None:

@@ -3,7 +3,7 @@
 from parley.audio.speech import speech_samples
 from parley.core.profile import EMBEDDED, QWEN3_ASR, VOXTRAL
 from parley.server.probing import probe_options, probe_speech
-from parley.server.settings import Settings, UpstreamSettings
+from parley.server.settings.document import Settings, UpstreamSettings
 from parley.wire.vllm import pcm_of
 
 

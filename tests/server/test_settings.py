@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from parley.server import settings_view
 from parley.server.launch import engine_command, engine_sessions_max, model_server_child
-from parley.server.settings import KEYS, SECTIONS, TABLES, EngineSettings, Settings, value_of
-from parley.server.sources import FlagValue, Loaded, SettingsError, load
+from parley.server.settings import view as settings_view
+from parley.server.settings.document import KEYS, SECTIONS, TABLES, EngineSettings, Settings, value_of
+from parley.server.settings.sources import FlagValue, Loaded, SettingsError, load
 from parley.server.upstream_specs import member_specs
 
 

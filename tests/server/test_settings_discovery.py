@@ -2,7 +2,7 @@
 
 import pytest
 
-from parley.server.sources import SettingsError, load
+from parley.server.settings.sources import SettingsError, load
 
 NAME = "ws://voxtral.models.example:8000/v1/realtime"
 DNS, FILE = f"upstream.discover_dns={NAME}", "upstream.discover_file=servers.toml"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from parley.server import settings_view
-from parley.server.settings import EndpointSettings, Settings
-from parley.server.sources import Loaded, SettingsError, load
+from parley.server.settings import view as settings_view
+from parley.server.settings.document import EndpointSettings, Settings
+from parley.server.settings.sources import Loaded, SettingsError, load
 
 VLLM = 'kind = "vllm"\nurls = ["ws://gpu:8000/v1/realtime"]\n'
 

@@ -3,8 +3,8 @@
 import pytest
 
 from parley.server.addresses import is_loopback
-from parley.server.settings import Http2Settings, Settings
-from parley.server.sources import SettingsError, load
+from parley.server.settings.document import Http2Settings, Settings
+from parley.server.settings.sources import SettingsError, load
 
 ON = "http2.enabled=true"
 PUBLIC = "http2.host=0.0.0.0"

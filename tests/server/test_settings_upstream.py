@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from parley.core.profile import EMBEDDED, QWEN3_ASR, VOXTRAL, ModelProfile
-from parley.server import settings_view
 from parley.server.launch import memory_watch, model_profile, model_server_child
-from parley.server.settings import Settings, UpstreamSettings
-from parley.server.sources import Loaded, SettingsError, load
+from parley.server.settings import view as settings_view
+from parley.server.settings.document import Settings, UpstreamSettings
+from parley.server.settings.sources import Loaded, SettingsError, load
 from parley.server.upstream_specs import member_specs
 
 A, B = "ws://a:8000/v1/realtime", "wss://b/v1/realtime"

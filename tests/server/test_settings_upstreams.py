@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from parley.server import settings_view
-from parley.server.settings import Settings, UpstreamEntry
-from parley.server.sources import SettingsError, load
+from parley.server.settings import view as settings_view
+from parley.server.settings.document import Settings, UpstreamEntry
+from parley.server.settings.sources import SettingsError, load
 from parley.server.start import StartError
 from parley.server.upstream_specs import member_spec, member_specs
-from parley.upstream.member import MemberSpec
+from parley.upstream.pool.member import MemberSpec
 
 A, B = "ws://a:8000/v1/realtime", "wss://b/v1/realtime"
 

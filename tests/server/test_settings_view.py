@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from parley.server import settings_view
-from parley.server.settings import KEYS, TABLES, EndpointSettings, Settings, TenantSettings, UpstreamEntry
-from parley.server.sources import load
+from parley.server.settings import view as settings_view
+from parley.server.settings.document import KEYS, TABLES, EndpointSettings, Settings, TenantSettings, UpstreamEntry
+from parley.server.settings.sources import load
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from parley.server.contradictions import contradictions
-from parley.server.settings import SessionSettings, Settings, StoreSettings
+from parley.server.settings.contradictions import contradictions
+from parley.server.settings.document import SessionSettings, Settings, StoreSettings
 from parley.server.start import StartError
 from parley.server.stores import make_handover, open_store
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from parley.access.principal import principal_of, principal_of_key
-from parley.server.settings import Settings, TenantSettings
-from parley.server.sources import SettingsError, load
+from parley.server.settings.document import Settings, TenantSettings
+from parley.server.settings.sources import SettingsError, load
 
 KEY = 'access_keys = ["AKIAEXAMPLE"]\n'
 BEARER = principal_of("Bearer hunter2")

@@ -2,7 +2,7 @@
 
 from parley.access.principal import principal_of, principal_of_key
 from parley.core.tenant import Tenant
-from parley.server.tenant_settings import TenantSettings
+from parley.server.settings.tenant import TenantSettings
 from parley.server.tenants import Tenants
 
 BEARER = principal_of("Bearer hunter2")

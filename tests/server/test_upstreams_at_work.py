@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from parley.server.settings import UpstreamEntry
+from parley.server.settings.document import UpstreamEntry
 from tests.support.fake_vllm import FakeVllm
 from tests.support.gateway import GatewayStarter, RunningGateway
 from tests.support.logs import LogChanges, LogWatch

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from parley.server.app import Gateway
-from parley.server.settings import SECTIONS, Settings
+from parley.server.settings.document import SECTIONS, Settings
 from tests.support.client import Client
 from tests.support.raw import RawSocket
 from tests.support.waiting import bounded

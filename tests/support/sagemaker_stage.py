@@ -11,7 +11,7 @@ import trustme
 
 from parley.engine.options import EngineOptions
 from parley.engine.server import serve_engine
-from parley.server.settings import EndpointSettings
+from parley.server.settings.document import EndpointSettings
 from tests.server.http2_gateway import Http2Gateway
 from tests.support.client import Client
 from tests.support.gateway import Values

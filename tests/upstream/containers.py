@@ -14,8 +14,8 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping, Pong, TextMessage
 from wsproto.utilities import generate_accept_token
 
-from parley.upstream.container import ContainerOptions, ContainerUpstream
-from parley.upstream.container_socket import ContainerSocket, SocketOptions
+from parley.upstream.container.container import ContainerOptions, ContainerUpstream
+from parley.upstream.container.socket import ContainerSocket, SocketOptions
 from tests.support.waiting import Changes, bounded
 
 BIDIRECTIONAL = "/invocations-bidirectional-stream"

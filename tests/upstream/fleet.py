@@ -7,11 +7,11 @@ from parley.core import events as ev
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
 from parley.core.usage import Usage
-from parley.upstream.health import HealthOptions, UpstreamHealth
+from parley.upstream.health.health import HealthOptions, UpstreamHealth
+from parley.upstream.health.prober import ProbeOptions
 from parley.upstream.leg import LegConnection, LegSink
-from parley.upstream.member import MemberSpec, PoolMember
-from parley.upstream.pool import UpstreamPool
-from parley.upstream.prober import ProbeOptions
+from parley.upstream.pool.member import MemberSpec, PoolMember
+from parley.upstream.pool.pool import UpstreamPool
 from tests.support.legs import Sink
 from tests.support.waiting import Changes
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.upstream.breaker import OPEN_MAX_S, Breaker, BreakerState
+from parley.upstream.pool.breaker import OPEN_MAX_S, Breaker, BreakerState
 
 T = 1_000.0
 

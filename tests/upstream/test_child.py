@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from parley.core.errors import ParleyError
-from parley.upstream import reaper
-from parley.upstream.child import ChildOptions, ChildState, LaunchError, ModelServerChild, place
+from parley.upstream.child import reaper
+from parley.upstream.child.child import ChildOptions, ChildState, LaunchError, ModelServerChild, place
 from tests.upstream.model_server import COMMAND
 
 SERVING = ("port", "{port}", "serve")
@@ -269,7 +269,7 @@ async def test_the_server_and_its_children_die_with_a_killed_parent(roll: RollCa
     command = (*COMMAND, "grandchild", str(roll.port), "report", str(roll.port), *SERVING)
     program = (
         f"import asyncio, {loop}\n"
-        "from parley.upstream.child import ModelServerChild\n"
+        "from parley.upstream.child.child import ModelServerChild\n"
         "async def main():\n"
         f"    await ModelServerChild({command!r}, jitter=lambda: 0.5).run()\n"
         f"{loop}.run(main())\n"

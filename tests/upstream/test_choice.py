@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.upstream.choice import UNBOUNDED, Access, Standing, best, streams_left
+from parley.upstream.pool.choice import UNBOUNDED, Access, Standing, best, streams_left
 
 OPEN, TRIAL, BROKEN, SHUT = Access.OPEN, Access.TRIAL, Access.BROKEN, Access.SHUT
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from parley.core.errors import ParleyError
-from parley.upstream.container_handshake import ping_url, stream_url
+from parley.upstream.container.handshake import ping_url, stream_url
 from tests.support.gateway import RunningGateway
 from tests.support.logs import LogWatch
 from tests.support.sound import encoded, pcm

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from parley.core.errors import ParleyError
-from parley.upstream.container import ContainerOptions, ContainerPool, ContainerUpstream, container_pool
+from parley.upstream.container.container import ContainerOptions, ContainerPool, ContainerUpstream, container_pool
 from tests.support.logs import LogWatch
 from tests.support.waiting import Changes, bounded
 from tests.upstream.containers import REQUEST_ID, RawContainer, Sink

@@ -1,8 +1,8 @@
 """Which model server a session has left last, and which one it is to leave."""
 
-from parley.upstream.departures import Departures
-from parley.upstream.health import PassiveHealth
-from parley.upstream.member import PoolMember
+from parley.upstream.health.health import PassiveHealth
+from parley.upstream.pool.departures import Departures
+from parley.upstream.pool.member import PoolMember
 from tests.support.legs import Sink
 from tests.upstream.fleet import Server, spec
 

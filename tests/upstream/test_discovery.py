@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from parley.upstream.discovery import Discovery, DiscoveryError
+from parley.upstream.discovery.discovery import Discovery, DiscoveryError
 from tests.support.logs import LogWatch
 from tests.support.waiting import Changes, bounded
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from parley.upstream.discovery import DiscoveryError
-from parley.upstream.discovery_dns import DnsSource
+from parley.upstream.discovery.discovery import DiscoveryError
+from parley.upstream.discovery.dns import DnsSource
 from tests.support.waiting import bounded
 
 URL = "ws://voxtral.models.example:8000/v1/realtime"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from parley.upstream.discovery import DiscoveryError
-from parley.upstream.discovery_file import FILE_MAX_BYTES, FileSource
+from parley.upstream.discovery.discovery import DiscoveryError
+from parley.upstream.discovery.file import FILE_MAX_BYTES, FileSource
 
 
 class Lines:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
-from parley.upstream.engine_metrics import EngineLoad, read_load
+from parley.upstream.health.engine_metrics import EngineLoad, read_load
 from tests.upstream.metrics_text import metrics_text
 
 

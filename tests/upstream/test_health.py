@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from parley.upstream.health import HealthOptions, UpstreamHealth
+from parley.upstream.health.health import HealthOptions, UpstreamHealth
 from parley.upstream.plain_routes import http_url
 from tests.support.fake_vllm import MODEL, FakeVllm
 from tests.support.waiting import Changes

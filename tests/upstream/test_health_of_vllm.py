@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from parley.upstream.engine_metrics import EngineLoad
-from parley.upstream.health import PassiveHealth
-from parley.upstream.versions import UNJUDGED, Level
+from parley.upstream.health.engine_metrics import EngineLoad
+from parley.upstream.health.health import PassiveHealth
+from parley.upstream.health.versions import UNJUDGED, Level
 from tests.support.fake_vllm import MODEL, FakeVllm
 from tests.support.logs import LogWatch
 from tests.support.waiting import Changes

@@ -3,7 +3,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.upstream.lines import LineSplitter
+from parley.upstream.child.lines import LineSplitter
 
 
 def split(*chunks: bytes, line_max_bytes: int = 16) -> list[str]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from parley.upstream.child import ModelServerChild
-from parley.upstream.memory import MemoryWatch, resident_bytes
+from parley.upstream.child.child import ModelServerChild
+from parley.upstream.child.memory import MemoryWatch, resident_bytes
 from tests.support.logs import LogWatch
 from tests.support.waiting import Changes, bounded
 from tests.upstream.model_server import COMMAND

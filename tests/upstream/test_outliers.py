@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.upstream.outliers import FAILURES_MIN, Outcomes, Tally, outlier
+from parley.upstream.pool.outliers import FAILURES_MIN, Outcomes, Tally, outlier
 
 T = 1_000.0
 GOOD = Tally(100, 0)

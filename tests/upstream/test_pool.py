@@ -9,7 +9,7 @@ import pytest
 from parley.core import events as ev
 from parley.core.content import Text
 from parley.core.errors import ParleyError
-from parley.upstream.pool_maker import PoolOptions, vllm_pool
+from parley.upstream.pool.maker import PoolOptions, vllm_pool
 from parley.wire.vllm import encode_audio
 from tests.support.fake_vllm import FakeVllm
 from tests.support.legs import Sink

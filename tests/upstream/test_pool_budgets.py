@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parley.core.errors import ParleyError
-from parley.upstream.breaker import BreakerState
-from parley.upstream.choice import UNBOUNDED
-from parley.upstream.health import UpstreamHealth
+from parley.upstream.health.health import UpstreamHealth
 from parley.upstream.leg import LegConnection
+from parley.upstream.pool.breaker import BreakerState
+from parley.upstream.pool.choice import UNBOUNDED
 from tests.support.legs import Sink
 from tests.support.waiting import bounded
 from tests.upstream.fleet import UNAVAILABLE, Fleet

@@ -2,7 +2,7 @@
 
 import pytest
 
-from parley.upstream.delays import p95
+from parley.upstream.pool.delays import p95
 from tests.support.legs import Sink
 from tests.upstream.fleet import Fleet
 

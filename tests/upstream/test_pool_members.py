@@ -8,13 +8,13 @@ import pytest
 
 from parley.core import events as ev
 from parley.core.errors import ParleyError
-from parley.upstream.engine_metrics import EngineLoad
-from parley.upstream.health import HealthOptions, PassiveHealth, UpstreamHealth
-from parley.upstream.member import MemberSpec, PoolMember, unique_name
-from parley.upstream.moves import Moves
-from parley.upstream.pool import UpstreamPool
-from parley.upstream.roster import MEMBERS_MAX
-from parley.upstream.versions import Judgement, Level
+from parley.upstream.health.engine_metrics import EngineLoad
+from parley.upstream.health.health import HealthOptions, PassiveHealth, UpstreamHealth
+from parley.upstream.health.versions import Judgement, Level
+from parley.upstream.pool.member import MemberSpec, PoolMember, unique_name
+from parley.upstream.pool.moves import Moves
+from parley.upstream.pool.pool import UpstreamPool
+from parley.upstream.pool.roster import MEMBERS_MAX
 from tests.support.legs import Sink
 from tests.support.waiting import Changes, bounded
 from tests.upstream.fleet import UNAVAILABLE, Fleet, Server, spec

@@ -8,13 +8,13 @@ import pytest
 
 from parley.core.errors import ParleyError
 from parley.core.profile import profile_of
-from parley.upstream.breaker import BreakerState
-from parley.upstream.health import PassiveHealth
-from parley.upstream.member import PoolMember
-from parley.upstream.member_probe import MemberProbe
-from parley.upstream.pool_maker import PoolOptions, vllm_pool
-from parley.upstream.probe_turn import Speech
-from parley.upstream.prober import ProbeOptions
+from parley.upstream.health.health import PassiveHealth
+from parley.upstream.health.probe_turn import Speech
+from parley.upstream.health.prober import ProbeOptions
+from parley.upstream.pool.breaker import BreakerState
+from parley.upstream.pool.maker import PoolOptions, vllm_pool
+from parley.upstream.pool.member import PoolMember
+from parley.upstream.pool.member_probe import MemberProbe
 from parley.wire.vllm import encode_audio
 from tests.support.fake_vllm import FakeVllm
 from tests.support.legs import Sink

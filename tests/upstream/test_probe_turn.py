@@ -9,8 +9,8 @@ from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
 from parley.core.profile import QWEN3_ASR, VOXTRAL
 from parley.core.usage import Usage
+from parley.upstream.health.probe_turn import PROBE_LEG, ProbeTurns, Speech
 from parley.upstream.leg import LegConnection, LegSink
-from parley.upstream.probe_turn import PROBE_LEG, ProbeTurns, Speech
 from parley.upstream.vllm import VllmOptions, VllmUpstream
 from parley.wire.vllm import encode_audio
 from tests.support.fake_vllm import MODEL, FakeVllm

@@ -8,9 +8,9 @@ import pytest
 
 from parley.core.errors import ParleyError
 from parley.core.profile import profile_of
+from parley.upstream.health.probe_turn import PROBE_LEG, Speech
+from parley.upstream.health.prober import ProbeOptions, Prober
 from parley.upstream.leg import LegConnection, LegSink
-from parley.upstream.probe_turn import PROBE_LEG, Speech
-from parley.upstream.prober import ProbeOptions, Prober
 from parley.upstream.vllm import VllmLeg, VllmOptions, VllmUpstream
 from parley.wire.vllm import encode_audio
 from tests.support.fake_vllm import MODEL, FakeVllm

@@ -12,9 +12,9 @@ from parley.aws.failure import AwsError
 from parley.client import Event, RealtimeSession, Recovered, Recovering, TextDelta, TurnDone, connect
 from parley.core import events as ev
 from parley.core.errors import ParleyError
-from parley.upstream.health import PassiveHealth
-from parley.upstream.pool import UpstreamPool
-from parley.upstream.pool_maker import PoolOptions, vllm_pool
+from parley.upstream.health.health import PassiveHealth
+from parley.upstream.pool.maker import PoolOptions, vllm_pool
+from parley.upstream.pool.pool import UpstreamPool
 from tests.support.crt import aws_environment as aws_environment
 from tests.support.crt import crt as crt
 from tests.support.fake_vllm import MODEL, FakeVllm

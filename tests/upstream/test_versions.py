@@ -2,7 +2,7 @@
 
 import pytest
 
-from parley.upstream.versions import UNJUDGED, Level, judge
+from parley.upstream.health.versions import UNJUDGED, Level, judge
 
 
 @pytest.mark.parametrize("version", ["0.32.0", "0.33.0", "0.32.0+cpu", "0.32.0rc1", "0.33.0.post1", "1.0.0", "v0.40"])

@@ -16,7 +16,7 @@ def command(as_json: bool, **options: Any) -> None:
     Takes the same options as `parley serve` and reads the same file and environment, so it shows what serve would run
     with. Nothing is started. Keys and tokens in command lines are not shown.
     """
-    from parley.server import settings_view
+    from parley.server.settings import view as settings_view
 
     loaded = load_settings(**options)
     print(settings_view.as_json(loaded) if as_json else settings_view.as_text(loaded))

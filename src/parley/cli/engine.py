@@ -10,7 +10,7 @@ from parley.cli.failure import NotStarted
 from parley.cli.loop import run_loop
 from parley.engine.clock import tokens_of
 from parley.engine.options import EngineName, EngineOptions
-from parley.server.settings import LogFormat, LogLevel
+from parley.server.settings.document import LogFormat, LogLevel
 from parley.server.start import cannot_listen
 
 CONTEXT_LEAST_S = 2.0

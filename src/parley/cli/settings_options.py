@@ -9,8 +9,8 @@ import click
 
 from parley.cli.admin_options import DEFAULT_ADMIN_PORT
 from parley.cli.failure import Misuse
-from parley.server.settings import PRESETS, EngineKind, LogFormat, LogLevel
-from parley.server.sources import FlagValue, Loaded, SettingsError, load
+from parley.server.settings.document import PRESETS, EngineKind, LogFormat, LogLevel
+from parley.server.settings.sources import FlagValue, Loaded, SettingsError, load
 
 # Flag, key, metavar or choices, help. Values go to the settings as text and are judged there, like all others.
 _FLAGS: tuple[tuple[str, str, str | tuple[str, ...], str], ...] = (

@@ -13,25 +13,25 @@ from parley.ingress.attachment import SessionHost
 from parley.ingress.connect_gate import ConnectGate
 from parley.ingress.invocation import Endpoints
 from parley.observe.loop_lag import LoopLag
-from parley.server.admin_routes import Operations
+from parley.server.admin.inventory import OWN_POOL, Inventory, Pool
+from parley.server.admin.routes import Operations
 from parley.server.backends import Backends, HostMaker
 from parley.server.discovering import make_discoveries
 from parley.server.draining import Draining
 from parley.server.garbage import settle_garbage
-from parley.server.inventory import OWN_POOL, Inventory, Pool
 from parley.server.launch import memory_watch, model_profile, model_server_child
 from parley.server.live_sessions import LiveSessions
 from parley.server.no_sessions import NoSessions
 from parley.server.options import make_gate, make_pool, make_port, pool_options, read_key
 from parley.server.ready import Http2Address, Ready
-from parley.server.settings import Settings
+from parley.server.settings.document import Settings
 from parley.server.start import StartError, cannot_listen
 from parley.server.stores import make_handover, open_store
 from parley.server.upstream_specs import member_specs
-from parley.upstream.child import ChildState, LaunchError
+from parley.upstream.child.child import ChildState, LaunchError
 
 if TYPE_CHECKING:
-    from parley.server.admin import AdminPort
+    from parley.server.admin.port import AdminPort
     from parley.server.http2 import Http2Endpoint
 
 _log = logging.getLogger("parley.server")
@@ -248,7 +248,7 @@ def _http2_endpoint(settings: Settings, endpoints: Endpoints, front: SessionHost
 def _admin_port(settings: Settings, operations: Operations) -> "AdminPort | None":
     if not settings.admin.port:
         return None
-    from parley.server.admin import AdminPort
+    from parley.server.admin.port import AdminPort
 
     return AdminPort(settings.admin, operations, read_key(settings.admin.token_file, "admin.token_file"))
 

@@ -9,12 +9,11 @@ from parley.audio.speech import speech_samples
 from parley.core.profile import ModelProfile, profile_of
 from parley.ingress.attachment import SessionHost
 from parley.ingress.invocation import Container, Target
+from parley.server.admin.inventory import Pool
 from parley.server.admission_desk import AdmissionDesk
 from parley.server.counted_container import CountedContainer
-from parley.server.endpoint_settings import DEFAULT_VARIANT, EndpointSettings
 from parley.server.endpoints import DEFAULT_ENDPOINT, EndpointTable, Variant
 from parley.server.host import Host, Sources
-from parley.server.inventory import Pool
 from parley.server.live_sessions import LiveSessions
 from parley.server.options import (
     admission_limits,
@@ -24,11 +23,12 @@ from parley.server.options import (
     read_key,
     session_limits,
 )
-from parley.server.settings import Settings
+from parley.server.settings.document import Settings
+from parley.server.settings.endpoint import DEFAULT_VARIANT, EndpointSettings
 from parley.server.tenants import Tenants
-from parley.upstream.container import ContainerPool, container_pool
-from parley.upstream.member import MemberSpec
-from parley.upstream.pool import UpstreamPool
+from parley.upstream.container.container import ContainerPool, container_pool
+from parley.upstream.pool.member import MemberSpec
+from parley.upstream.pool.pool import UpstreamPool
 
 
 class HostMaker:

@@ -7,7 +7,7 @@ from typing import Protocol
 from parley.core.errors import ParleyError
 from parley.ingress.invocation import Container, ContainerSocket, FrameSink
 from parley.server.admission_desk import AdmissionDesk
-from parley.upstream.choice import UNBOUNDED
+from parley.upstream.pool.choice import UNBOUNDED
 
 
 class ReadyContainer(Protocol):

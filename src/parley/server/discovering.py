@@ -7,15 +7,15 @@ from pathlib import Path
 from parley.aws import sdk
 from parley.aws.address import is_sagemaker
 from parley.aws.failure import AwsError
-from parley.server.settings import UpstreamSettings
+from parley.server.settings.document import UpstreamSettings
+from parley.server.settings.tables import read_table
+from parley.server.settings.wording import shown
 from parley.server.start import StartError
-from parley.server.tables import read_table
 from parley.server.upstream_specs import member_spec
-from parley.server.wording import shown
-from parley.upstream.discovery import Discovery, DiscoveryError, Members, Source
-from parley.upstream.discovery_dns import DnsSource
-from parley.upstream.discovery_file import FileSource
-from parley.upstream.member import MemberSpec
+from parley.upstream.discovery.discovery import Discovery, DiscoveryError, Members, Source
+from parley.upstream.discovery.dns import DnsSource
+from parley.upstream.discovery.file import FileSource
+from parley.upstream.pool.member import MemberSpec
 
 _TABLE = "upstreams"
 

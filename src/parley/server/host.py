@@ -18,7 +18,7 @@ from parley.server.admission_desk import AdmissionDesk, Seat, StreamPool
 from parley.server.live_sessions import LiveSessions
 from parley.server.nobody import Nobody
 from parley.server.runner import ClientPort, SessionRunner
-from parley.upstream.health import Readiness
+from parley.upstream.health.health import Readiness
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,11 +17,11 @@ from parley.ingress.http2.bidirectional import Bidirectional, StreamLimits
 from parley.ingress.http2.limits import Http2Limits
 from parley.ingress.http2.listener import Http2Listener
 from parley.ingress.invocation import Endpoints
-from parley.server.contradictions import http2_problems
-from parley.server.http2_settings import Http2Settings
 from parley.server.local_tls import local_certificate, state_directory
 from parley.server.ready import Http2Address
-from parley.server.settings import Settings
+from parley.server.settings.contradictions import http2_problems
+from parley.server.settings.document import Settings
+from parley.server.settings.http2 import Http2Settings
 from parley.server.start import StartError, cannot_listen
 from parley.server.tls import server_context
 

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Callable
 
 from parley.core.profile import EMBEDDED, QWEN3_ASR, VOXTRAL, ModelProfile, profile_of
-from parley.server.settings import EngineSettings, LaunchSettings, Settings, UpstreamSettings
-from parley.upstream.child import ChildOptions, ChildState, ModelServerChild
-from parley.upstream.memory import MemoryWatch
+from parley.server.settings.document import EngineSettings, LaunchSettings, Settings, UpstreamSettings
+from parley.upstream.child.child import ChildOptions, ChildState, ModelServerChild
+from parley.upstream.child.memory import MemoryWatch
 
 ENGINE_CANNOT_START = 3
 """Exit status of `parley engine` when it can't start: its weights or libraries are missing, its port is taken."""

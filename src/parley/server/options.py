@@ -13,13 +13,13 @@ from parley.ingress.port import Port, PortLimits
 from parley.ingress.upgrades import Upgrades
 from parley.ingress.websocket import SocketLimits
 from parley.server.probing import probe_options
-from parley.server.settings import Settings
+from parley.server.settings.document import Settings
 from parley.server.start import StartError
-from parley.upstream.container import ContainerOptions
-from parley.upstream.container_socket import SocketOptions
-from parley.upstream.member import MemberSpec
-from parley.upstream.pool import UpstreamPool
-from parley.upstream.pool_maker import PoolOptions, vllm_pool
+from parley.upstream.container.container import ContainerOptions
+from parley.upstream.container.socket import SocketOptions
+from parley.upstream.pool.maker import PoolOptions, vllm_pool
+from parley.upstream.pool.member import MemberSpec
+from parley.upstream.pool.pool import UpstreamPool
 
 
 def read_key(path: str, setting: str) -> str | None:

@@ -7,9 +7,9 @@ import numpy as np
 from parley.audio.wav import WavReader
 from parley.core.content import SAMPLE_RATE
 from parley.server.launch import model_profile
-from parley.server.settings import Settings
-from parley.upstream.probe_turn import Speech
-from parley.upstream.prober import ProbeOptions
+from parley.server.settings.document import Settings
+from parley.upstream.health.probe_turn import Speech
+from parley.upstream.health.prober import ProbeOptions
 from parley.wire.vllm import encode_audio
 
 _SPEECH_S = 1.2

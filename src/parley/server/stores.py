@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parley.server.options import session_limits
-from parley.server.settings import Settings
+from parley.server.settings.document import Settings
 from parley.server.start import StartError
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from parley.core.tenant import Tenant
-from parley.server.tenant_settings import DEFAULT_PRIORITY, TenantSettings
+from parley.server.settings.tenant import DEFAULT_PRIORITY, TenantSettings
 
 
 class Tenants:

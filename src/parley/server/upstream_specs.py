@@ -2,10 +2,10 @@
 
 from parley.server.launch import engine_sessions_max
 from parley.server.options import read_key
-from parley.server.settings import Settings, UpstreamEntry
-from parley.server.upstream_settings import labels_of
-from parley.upstream.child import ModelServerChild
-from parley.upstream.member import MemberSpec
+from parley.server.settings.document import Settings, UpstreamEntry
+from parley.server.settings.upstream import labels_of
+from parley.upstream.child.child import ModelServerChild
+from parley.upstream.pool.member import MemberSpec
 
 
 def member_spec(entry: UpstreamEntry, number: int) -> MemberSpec:

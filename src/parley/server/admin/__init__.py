@@ -1,0 +1,1 @@
+"""The operator's port: what it shows and does."""

@@ -1,0 +1,254 @@
+"""What an operator may ask for: one table of routes, from which requests are answered and the API is described."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from parley.core import events as ev
+from parley.core.errors import ParleyError
+from parley.observe.loop_lag import WINDOW_MAX_S
+from parley.server.admin.inventory import (
+    PAGE_MAX,
+    SESSION_STATES,
+    Inventory,
+    NodeView,
+    Pool,
+    SessionPage,
+    SessionView,
+    UpstreamList,
+    UpstreamView,
+)
+from parley.server.draining import Draining, DrainView
+from parley.server.settings.types import DAY_S
+from parley.upstream.pool.pool import UpstreamPool
+
+PREFIX = "/admin/v1"
+
+MOVE_WITHIN_S = 30.0
+
+Timeout = Annotated[float, msgspec.Meta(ge=0, le=DAY_S, description="Seconds.")]
+Window = Annotated[float, msgspec.Meta(ge=1, le=WINDOW_MAX_S, description="Seconds that loop_lag is of.")]
+Limit = Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX, description="Sessions at the most.")]
+State = Annotated[
+    str, msgspec.Meta(pattern=f"^({'|'.join(SESSION_STATES)})?$", description="Only those of this state.")
+]
+After = Annotated[str, msgspec.Meta(max_length=128, description="What `next` of the page before said.")]
+
+
+class Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    """No parameters."""
+
+
+class NodeQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """What to see of the node."""
+
+    window_s: Window = WINDOW_MAX_S
+
+
+class SessionQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Which sessions to see."""
+
+    state: State = ""
+    limit: Limit = 100
+    after: After = ""
+
+
+class Move(msgspec.Struct, forbid_unknown_fields=True):
+    """A session moves at a pause, and `within_s` seconds from now without one."""
+
+    within_s: Timeout = MOVE_WITHIN_S
+
+
+class UpstreamDrain(msgspec.Struct, forbid_unknown_fields=True):
+    """Sessions leave the model server at a pause, and after half of `timeout_s` without one; null: as the settings
+    say."""
+
+    timeout_s: Timeout | None = None
+
+
+class NodeDrain(msgspec.Struct, forbid_unknown_fields=True):
+    """Sessions may finish or move for `timeout_s`, `settle_s` from now; null: as the settings say."""
+
+    timeout_s: Timeout | None = None
+    settle_s: Timeout | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """How many of the session's streams were asked to move, and how many model servers there are to move to."""
+
+    legs: int
+    others: int
+
+
+class Operations:
+    """What is done, apart from how it is asked for."""
+
+    def __init__(self, inventory: Inventory, draining: Draining, upstream_timeout_s: float) -> None:
+        self._inventory = inventory
+        self._draining = draining
+        self._upstream_timeout_s = upstream_timeout_s
+
+    def node(self, _target: str, query: NodeQuery) -> NodeView:
+        """The node."""
+        return self._inventory.node(query.window_s)
+
+    def sessions(self, _target: str, query: SessionQuery) -> SessionPage:
+        """A page of sessions."""
+        return self._inventory.sessions(state=query.state, limit=query.limit, after=query.after)
+
+    def session(self, target: str, _query: Nothing) -> SessionView:
+        """One session."""
+        view = self._inventory.session(target)
+        if view is None:
+            raise ParleyError("session-not-found")
+        return view
+
+    def end(self, target: str, _body: Nothing) -> SessionView:
+        """End a session; its client is told that the operator did."""
+        view = self.session(target, _body)
+        found = self._inventory.find(target)
+        if found is not None:
+            found[0].receive(ev.EndAsked())
+        return view
+
+    def move(self, target: str, body: Move) -> Moving:
+        """Have a session's streams move to other model servers."""
+        found = self._inventory.find(target)
+        if found is None:
+            raise ParleyError("session-not-found")
+        runner, pool = found
+        ready = sum(view.state == "ready" for view in pool.servers.views())
+        legs = pool.servers.send_away(runner, body.within_s)
+        return Moving(legs=legs, others=max(0, ready - 1))
+
+    def upstreams(self, _target: str, _query: Nothing) -> UpstreamList:
+        """The model servers."""
+        return self._inventory.upstreams()
+
+    def drain_upstream(self, target: str, body: UpstreamDrain) -> UpstreamList:
+        """Give a model server no streams, and have those on it move; in every pool that has one of this name."""
+        timeout_s = self._upstream_timeout_s if body.timeout_s is None else body.timeout_s
+        return self._change(target, lambda servers: servers.drain(target, timeout_s))
+
+    def undrain_upstream(self, target: str, _body: Nothing) -> UpstreamList:
+        """Take that back."""
+        return self._change(target, lambda servers: servers.undrain(target))
+
+    def _change(self, name: str, change: Callable[[UpstreamPool], bool]) -> UpstreamList:
+        pools: list[Pool] = [pool for pool in self._inventory.pools if change(pool.servers)]
+        if not pools:
+            raise ParleyError("upstream-not-found")
+        names = {pool.name for pool in pools}
+        found = self._inventory.upstreams()
+        changed: list[UpstreamView] = [one for one in found.upstreams if one.name == name and one.pool in names]
+        return UpstreamList(upstreams=changed, pools=[pool for pool in found.pools if pool.name in names])
+
+    def drain(self, _target: str, body: NodeDrain) -> DrainView:
+        """Drain the node; its process goes on."""
+        self._draining.hold(timeout_s=body.timeout_s, settle_s=body.settle_s)
+        return self._draining.view()
+
+    def undrain(self, _target: str, _query: Nothing) -> DrainView:
+        """Take that back."""
+        if not self._draining.undo():
+            raise ParleyError("not-draining")
+        return self._draining.view()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route: `takes` are the fields of its body, or of its query for GET and DELETE; `fails` the codes of errors of
+    its own. `action` is what a permission would name, and `target` the placeholder in the path, if there is one."""
+
+    method: Literal["GET", "POST", "DELETE"]
+    path: str
+    action: str
+    summary: str
+    takes: type[msgspec.Struct]
+    gives: type[object]
+    perform: Callable[[Operations, str, Any], object]
+    fails: tuple[str, ...] = ()
+    target: str = ""
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the fields come in a body."""
+        return self.method == "POST"
+
+
+_ID = "id"
+_NAME = "name"
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/node", "node.read", "See the node", NodeQuery, NodeView, Operations.node),
+    Route("GET", "/sessions", "sessions.read", "List sessions", SessionQuery, SessionPage, Operations.sessions),
+    Route(
+        *("GET", "/sessions/{id}", "sessions.read", "See a session", Nothing, SessionView, Operations.session),
+        fails=("session-not-found",),
+        target=_ID,
+    ),
+    Route(
+        *("POST", "/sessions/{id}/end", "sessions.end", "End a session", Nothing, SessionView, Operations.end),
+        fails=("session-not-found",),
+        target=_ID,
+    ),
+    Route(
+        *("POST", "/sessions/{id}/move", "sessions.move", "Move a session's streams to other model servers"),
+        *(Move, Moving, Operations.move),
+        fails=("session-not-found",),
+        target=_ID,
+    ),
+    Route("GET", "/upstreams", "upstreams.read", "List model servers", Nothing, UpstreamList, Operations.upstreams),
+    Route(
+        *("POST", "/upstreams/{name}/drain", "upstreams.drain", "Drain a model server"),
+        *(UpstreamDrain, UpstreamList, Operations.drain_upstream),
+        fails=("upstream-not-found",),
+        target=_NAME,
+    ),
+    Route(
+        *("POST", "/upstreams/{name}/undrain", "upstreams.drain", "Use a drained model server again"),
+        *(Nothing, UpstreamList, Operations.undrain_upstream),
+        fails=("upstream-not-found",),
+        target=_NAME,
+    ),
+    Route("POST", "/drain", "node.drain", "Drain the node", NodeDrain, DrainView, Operations.drain),
+    Route(
+        *("DELETE", "/drain", "node.drain", "Take the node's drain back", Nothing, DrainView, Operations.undrain),
+        fails=("not-draining",),
+    ),
+)
+
+
+def read_query(kind: type[msgspec.Struct], query: Mapping[str, str]) -> msgspec.Struct:
+    """The fields of a query string.
+
+    Raises:
+        ParleyError: bad-request.
+    """
+    try:
+        return msgspec.convert(dict(query), kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ParleyError("bad-request", f"The query is not what the route takes: {_reason(error)}.") from None
+
+
+def read_body(kind: type[msgspec.Struct], body: bytes) -> msgspec.Struct:
+    """The fields of a body; none is an empty one.
+
+    Raises:
+        ParleyError: bad-request.
+    """
+    try:
+        return msgspec.json.decode(body or b"{}", type=kind)
+    except msgspec.ValidationError as error:
+        raise ParleyError("bad-request", f"The body is not what the route takes: {_reason(error)}.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise ParleyError("bad-request", "The body is not JSON.") from None
+
+
+def _reason(error: msgspec.ValidationError) -> str:
+    # Names of fields that are unknown are the caller's own words.
+    text = str(error)
+    return "it has an unknown field" if "unknown field" in text else text

@@ -1,0 +1,1 @@
+"""What a node can be told, and from where it is read."""

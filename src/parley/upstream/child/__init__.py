@@ -1,0 +1,1 @@
+"""A model server that this process starts, watches and ends."""

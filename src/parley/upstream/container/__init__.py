@@ -1,0 +1,1 @@
+"""Model containers that speak SageMaker's WebSocket contract."""

@@ -1,0 +1,1 @@
+"""Where model servers are found: a name in DNS, or a file."""

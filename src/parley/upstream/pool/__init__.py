@@ -1,0 +1,1 @@
+"""Which model server a session gets, and when it gets another."""
