@@ -3,7 +3,7 @@
 `--ignores` prints the options that keep pytest from running the same tests once more.
 
 A module `src/parley/ROOM/NAME.py` must be covered by `tests/ROOM/test_NAME.py`, or by it and `test_NAME_*.py` where one
-file would be too long. What other tests run on the way does not count: a module that only its users test is not tested.
+file would be too long; a package's modules by tests in a folder of its name. What other tests run on the way does not count: a module that only its users test is not tested.
 """
 
 import json
@@ -42,11 +42,13 @@ class Shortfall:
 
 def own_tests(room: str, root: Path = ROOT) -> dict[Path, list[Path]]:
     """Each module of the room with its own test files: those whose names its own begins, and no longer one does."""
-    modules = [path for path in sorted((root / "src/parley" / room).glob("*.py")) if path.stem != "__init__"]
+    source = root / "src/parley" / room
+    modules = [path for path in sorted(source.rglob("*.py")) if path.stem != "__init__"]
     owned: dict[Path, list[Path]] = {module: [] for module in modules}
-    for test in sorted((root / "tests" / room).glob("test_*.py")):
-        name = test.stem.removeprefix("test_")
-        owners = [module for module in modules if name == module.stem or name.startswith(f"{module.stem}_")]
+    for test in sorted((root / "tests" / room).rglob("test_*.py")):
+        name, package = test.stem.removeprefix("test_"), source / test.parent.relative_to(root / "tests" / room)
+        beside = [module for module in modules if module.parent == package]
+        owners = [module for module in beside if name == module.stem or name.startswith(f"{module.stem}_")]
         if owners:
             owned[max(owners, key=lambda module: len(module.stem))].append(test)
     return owned

@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from random import Random
 
-from parley.access.access_key import AccessKey
-from parley.access.authenticator import SigV4Authenticator
 from parley.access.identity import EventGuard, SignedRequest
+from parley.access.sigv4.access_key import AccessKey
+from parley.access.sigv4.authenticator import SigV4Authenticator
 from parley.core.errors import ParleyError
 from parley.ingress.http2.part_reader import PartReader
 from parley.wire.payload_part import PayloadPart, encode_part

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from parley.access.authenticator import OpenDoor, SigV4Authenticator
-from parley.access.credentials import CredentialsError, KeyFile
 from parley.access.identity import Authenticator
+from parley.access.sigv4.authenticator import OpenDoor, SigV4Authenticator
+from parley.access.sigv4.credentials import CredentialsError, KeyFile
 from parley.ingress.connect_gate import ConnectGate
 from parley.ingress.http2.bidirectional import Bidirectional, StreamLimits
 from parley.ingress.http2.limits import Http2Limits

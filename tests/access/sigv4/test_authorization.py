@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.access.authorization import AUTHORIZATION_MAX_CHARS, Authorization, parse_authorization
-from parley.access.signing_key import Scope
-from tests.access.scene import outcome, refusal, why
+from parley.access.sigv4.authorization import AUTHORIZATION_MAX_CHARS, Authorization, parse_authorization
+from parley.access.sigv4.signing_key import Scope
+from tests.access.sigv4.scene import outcome, refusal, why
 from tests.support.signing import sign_request
 
 CREDENTIAL = "Credential=AKIDEXAMPLE/20261122/us-east-1/sagemaker/aws4_request"

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.access import key_table
-from parley.access.access_key import AccessKey
-from parley.access.key_table import KEYS_MAX, CredentialsError, parse_keys
+from parley.access.sigv4 import key_table
+from parley.access.sigv4.access_key import AccessKey
+from parley.access.sigv4.key_table import KEYS_MAX, CredentialsError, parse_keys
 
 SECRET = "canary-secret-of-somebody"
 PLAIN = f'[[key]]\naccess_key_id = "AKIDEXAMPLE"\nsecret_access_key = "{SECRET}"\n'

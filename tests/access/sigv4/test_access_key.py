@@ -1,6 +1,6 @@
 import pytest
 
-from parley.access.access_key import AccessKey
+from parley.access.sigv4.access_key import AccessKey
 
 SECRET = "a-secret-that-nobody-may-ever-see-in-a-log"
 TOKEN = "a-token-that-nobody-may-ever-see-in-a-log"

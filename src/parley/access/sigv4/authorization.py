@@ -9,7 +9,7 @@ AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261122/us-east-1/sagemaker/aws4_reques
 import re
 from dataclasses import dataclass, field
 
-from parley.access.signing_key import TERMINATOR, Scope
+from parley.access.sigv4.signing_key import TERMINATOR, Scope
 from parley.core.errors import ParleyError
 
 ALGORITHM = "AWS4-HMAC-SHA256"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from parley.access.access_key import AccessKey
 from parley.access.identity import SignedRequest
+from parley.access.sigv4.access_key import AccessKey
 from parley.core.errors import ParleyError
 from parley.wire.event_stream import Decoder, Message
 from tests.support.signing import CREDENTIALS, SignedHead

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from smithy_aws_event_stream.events import EventHeaderEncoder, EventMessage
 
-from parley.access.event_chain import EventChain
-from parley.access.signing_key import Scope, SigningKeys
+from parley.access.sigv4.event_chain import EventChain
+from parley.access.sigv4.signing_key import Scope, SigningKeys
 from parley.wire.event_stream import Decoder, Message, Short, Timestamp, Value
-from tests.access.scene import KEY, NOW_S, Clock, message_of, outcome, why
+from tests.access.sigv4.scene import KEY, NOW_S, Clock, message_of, outcome, why
 from tests.support.signing import CREDENTIALS, Credentials, EventSigner
 
 SEED = "5eed" * 16

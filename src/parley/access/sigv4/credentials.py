@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from parley.access.access_key import AccessKey as AccessKey
-from parley.access.access_key import AccessKeys as AccessKeys
-from parley.access.key_table import CredentialsError as CredentialsError
-from parley.access.key_table import parse_keys
+from parley.access.sigv4.access_key import AccessKey as AccessKey
+from parley.access.sigv4.access_key import AccessKeys as AccessKeys
+from parley.access.sigv4.key_table import CredentialsError as CredentialsError
+from parley.access.sigv4.key_table import parse_keys
 
 FILE_MAX_BYTES = 262_144
 LOOK_INTERVAL_S = 1.0

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from parley.access.credentials import FILE_MAX_BYTES, LOOK_INTERVAL_S, AccessKeys, CredentialsError, KeyFile
-from tests.access.scene import Clock
+from parley.access.sigv4.credentials import FILE_MAX_BYTES, LOOK_INTERVAL_S, AccessKeys, CredentialsError, KeyFile
+from tests.access.sigv4.scene import Clock
 
 SECRET = "canary-secret-of-somebody"
 

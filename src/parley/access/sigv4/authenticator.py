@@ -3,16 +3,16 @@
 import hmac
 from collections.abc import Callable
 
-from parley.access.access_key import AccessKey, AccessKeys
-from parley.access.canonical import wire_bytes
-from parley.access.event_chain import EventChain
 from parley.access.identity import Identity, SignedRequest
 from parley.access.principal import principal_of, principal_of_key
-from parley.access.replay import ReplayMemory
-from parley.access.signing_key import SigningKeys
-from parley.access.sigv4 import EVENTS_PAYLOAD, Claim, read_claim
-from parley.access.skew import SKEW_MAX_S, check_skew
-from parley.access.stamp import describe_time
+from parley.access.sigv4.access_key import AccessKey, AccessKeys
+from parley.access.sigv4.canonical import wire_bytes
+from parley.access.sigv4.claim import EVENTS_PAYLOAD, Claim, read_claim
+from parley.access.sigv4.event_chain import EventChain
+from parley.access.sigv4.replay import ReplayMemory
+from parley.access.sigv4.signing_key import SigningKeys
+from parley.access.sigv4.skew import SKEW_MAX_S, check_skew
+from parley.access.sigv4.stamp import describe_time
 from parley.core.errors import ParleyError
 
 SERVICE = "sagemaker"

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from parley.access.authorization import ALGORITHM, Authorization, parse_authorization
-from parley.access.canonical import AUTHORITY_NAMES, canonical_request
 from parley.access.identity import SignedRequest
-from parley.access.signing_key import Scope
-from parley.access.stamp import parse_stamp
+from parley.access.sigv4.authorization import ALGORITHM, Authorization, parse_authorization
+from parley.access.sigv4.canonical import AUTHORITY_NAMES, canonical_request
+from parley.access.sigv4.signing_key import Scope
+from parley.access.sigv4.stamp import parse_stamp
 from parley.core.errors import ParleyError
 
 EVENTS_PAYLOAD = "STREAMING-AWS4-HMAC-SHA256-EVENTS"

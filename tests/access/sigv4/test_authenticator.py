@@ -10,13 +10,13 @@ from aws_sdk_signers import URI, AsyncSigV4Signer, AWSCredentialIdentity, AWSReq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.access.access_key import AccessKey
-from parley.access.authenticator import OpenDoor, SigV4Authenticator
 from parley.access.identity import Identity, SignedRequest
 from parley.access.principal import principal_of, principal_of_key
+from parley.access.sigv4.access_key import AccessKey
+from parley.access.sigv4.authenticator import OpenDoor, SigV4Authenticator
 from parley.wire.event_stream import Decoder
-from tests.access import javascript
-from tests.access.scene import (
+from tests.access.sigv4 import javascript
+from tests.access.sigv4.scene import (
     KEY,
     NOW_S,
     Clock,

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parley.access.identity import SignedRequest
-from parley.access.signing_key import derive_signing_key
-from parley.access.sigv4 import EVENTS_PAYLOAD, Claim, read_claim
-from tests.access.scene import NOW_S, outcome, request_of, why, with_header, with_more, without
+from parley.access.sigv4.claim import EVENTS_PAYLOAD, Claim, read_claim
+from parley.access.sigv4.signing_key import derive_signing_key
+from tests.access.sigv4.scene import NOW_S, outcome, request_of, why, with_header, with_more, without
 from tests.support.signing import AUTHORITY, CREDENTIALS, Credentials, SignedHead, sign_request
 
 STYLES = ("python", "node")

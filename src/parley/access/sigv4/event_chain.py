@@ -15,10 +15,10 @@ import struct
 from collections.abc import Callable
 from hashlib import sha256
 
-from parley.access.access_key import AccessKey
-from parley.access.signing_key import Scope, SigningKeys
-from parley.access.skew import check_skew
-from parley.access.stamp import format_stamp
+from parley.access.sigv4.access_key import AccessKey
+from parley.access.sigv4.signing_key import Scope, SigningKeys
+from parley.access.sigv4.skew import check_skew
+from parley.access.sigv4.stamp import format_stamp
 from parley.core.errors import ParleyError
 from parley.wire.event_stream import Message, Timestamp
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.access.stamp import describe_time, format_stamp, parse_stamp
+from parley.access.sigv4.stamp import describe_time, format_stamp, parse_stamp
 
 LAST_SECOND_OF_9999 = 253_402_300_799
 

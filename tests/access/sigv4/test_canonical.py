@@ -14,8 +14,8 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.access.canonical import canonical_query, canonical_request, wire_bytes
 from parley.access.identity import SignedRequest
+from parley.access.sigv4.canonical import canonical_query, canonical_request, wire_bytes
 
 EMPTY = sha256(b"").hexdigest()
 HOST = {"host": ["example.amazonaws.com"]}

@@ -2,7 +2,7 @@
 
 import math
 
-from parley.access.stamp import describe_time
+from parley.access.sigv4.stamp import describe_time
 from parley.core.errors import ParleyError
 
 SKEW_MAX_S = 300.0

@@ -8,7 +8,7 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.access.signing_key import Scope, SigningKeys, derive_signing_key
+from parley.access.sigv4.signing_key import Scope, SigningKeys, derive_signing_key
 
 SECRET = "a-secret-of-somebody"
 SCOPE = Scope("20261122", "us-east-1", "sagemaker")

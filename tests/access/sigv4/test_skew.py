@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.access.skew import SKEW_MAX_S, check_skew
-from tests.access.scene import NOW_S, outcome, why
+from parley.access.sigv4.skew import SKEW_MAX_S, check_skew
+from tests.access.sigv4.scene import NOW_S, outcome, why
 
 
 @pytest.mark.parametrize("apart_s", [-300.0, -299.9, 0.0, 299.9, 300.0])

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.access.replay import ReplayMemory
-from tests.access.scene import outcome, refusal
+from parley.access.sigv4.replay import ReplayMemory
+from tests.access.sigv4.scene import outcome, refusal
 
 WINDOW_S = 600.0
 

@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from parley.access.access_key import AccessKey
-from parley.access.authorization import ACCESS_KEY_ID
+from parley.access.sigv4.access_key import AccessKey
+from parley.access.sigv4.authorization import ACCESS_KEY_ID
 
 KEYS_MAX = 1_000
 
