@@ -153,7 +153,7 @@ async def servers(folder: Path, core: int | None) -> AsyncIterator[tuple[Server,
         sets = {
             "http2.enabled": "true",
             "http2.port": "0",
-            "http2.credentials_file": str(credentials),
+            "access.credentials_file": str(credentials),
             "server.max_sessions": "1000",
         }
         options = [option for name, value in sets.items() for option in ("--set", f"{name}={value}")]

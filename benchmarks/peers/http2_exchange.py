@@ -8,7 +8,7 @@ from typing import Protocol
 
 from parley.access.sigv4.access_key import AccessKey
 from parley.access.sigv4.authenticator import SigV4Authenticator
-from parley.access.identity import EventGuard, SignedRequest
+from parley.access.identity import EventGuard, RequestHead
 from parley.wire.event_stream import Decoder
 from parley.wire.payload_part import encode_part, is_signing_event, parse_part
 
@@ -75,4 +75,4 @@ class Signed:
 
     def guard(self, method: str, target: str, headers: tuple[tuple[bytes, bytes], ...]) -> EventGuard | None:
         fields = tuple((name.decode(), value.decode()) for name, value in headers)
-        return self._authenticator.authenticate(SignedRequest(method, target, fields)).guard
+        return self._authenticator.authenticate(RequestHead(method, target, fields)).guard

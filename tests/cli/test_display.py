@@ -12,7 +12,7 @@ from parley.cli.display import (
     duration,
     is_live,
 )
-from parley.client import ConnectionLost, SessionResumed
+from parley.client import ConnectionLost, Expiring, GoingAway, SessionResumed
 
 
 class Clock:
@@ -160,6 +160,34 @@ def test_a_lost_connection_is_shown_until_it_is_back(console: Console, display: 
     assert "resumed after 0.5 s, nothing lost" in screen
     assert "connection lost" not in screen
     assert "Hello" in screen
+
+
+def test_a_servers_end_is_counted_down_and_forgotten_when_it_does_not_come(
+    console: Console, display: LiveDisplay, clock: Clock
+) -> None:
+    display.interrupted(GoingAway("shutting-down", 20.0, moves=True))
+    assert "within 20 s" in screen_of(console, display)
+    clock.now_s += 15.0
+    assert "within 5 s" in screen_of(console, display)
+    clock.now_s += 5.0
+    assert "goes away" not in screen_of(console, display)
+
+
+def test_an_expiry_is_forgotten_when_it_does_not_come(console: Console, display: LiveDisplay, clock: Clock) -> None:
+    display.interrupted(Expiring("idle-timeout", 20.0))
+    clock.now_s += 12.0
+    assert "in 8 s (idle-timeout)" in screen_of(console, display)
+    clock.now_s += 8.0
+    assert "idle-timeout" not in screen_of(console, display)
+
+
+def test_a_status_takes_one_line_of_a_narrow_window(clock: Clock) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=44, color_system=None)
+    display = LiveDisplay(console, "some.wav", Recording(10.0), clock)
+    display.interrupted(GoingAway("shutting-down", 20.0, moves=True))
+    told = [line for line in screen_of(console, display).splitlines() if "server" in line or "another" in line]
+    assert len(told) == 1
+    assert told[0].rstrip().endswith("…")
 
 
 def test_a_loss_is_drawn_at_once(console: Console, display: LiveDisplay) -> None:

@@ -29,6 +29,7 @@ from parley.client.events import Interruption
             SessionResumed("restarted", (), ((0, 500), (900, 1_900)), 1, 2.0),
             "resumed after 2.0 s, words may be missing at 0.0 to 0.5 s, 0.9 to 1.9 s",
         ),
+        (Recovering("moved"), "the session moves to another server ..."),
         (Recovering("upstream-closed"), "model server lost (upstream-closed), recovering ..."),
         (Recovered("rehydrated", ((0, 500),), ()), "recovered, nothing lost, 0.5 s transcribed again"),
         (Recovered("restarted", (), ((0, 500),)), "recovered, words may be missing at 0.0 to 0.5 s"),
@@ -38,10 +39,13 @@ from parley.client.events import Interruption
         (Lagging(5.2), "the model is 5 s behind ..."),
         (Lagging(0.0), "the model has caught up"),
         (Expiring("idle-timeout", 30.0), "the server ends the session in 30 s (idle-timeout)"),
-        (GoingAway("shutting-down", 55.0, moves=True), "the server goes away in 55 s; the session goes on at another"),
+        (
+            GoingAway("shutting-down", 55.0, moves=True),
+            "the server goes away within 55 s; the session goes on at another",
+        ),
         (
             GoingAway("shutting-down", 55.0, moves=False),
-            "the server goes away in 55 s; what is not done by then is lost",
+            "the server goes away within 55 s; what is not done by then is lost",
         ),
         (Gap((500, 900), "input-overrun"), "audio dropped at 0.5 to 0.9 s: the model did not keep up"),
         (Gap((500, 900), "slow-client"), "text of 0.5 to 0.9 s comes with the end of the turn"),

@@ -2,15 +2,21 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from parley.cli import main
+from parley.cli.admin_client import AdminClient
+from parley.cli.operating import load_of
 from tests.support.admin import AdminApi, eventually, free_port
 from tests.support.client import Client
 from tests.support.gateway import GatewayStarter, RunningGateway
 from tests.support.sound import pcm
+from tests.support.waiting import bounded
 
 TOKEN = "0123456789abcdef-token"
 
@@ -48,6 +54,21 @@ async def session_id(port: int) -> str:
     return str(one["id"])
 
 
+@asynccontextmanager
+async def answering(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A server that answers everybody so: its URL, and what came."""
+    came: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", came
+
+
 async def test_sessions_are_listed_one_a_line(client: Client, port: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert await run("sessions") == 0
     header, line = capsys.readouterr().out.splitlines()
@@ -73,6 +94,46 @@ async def test_the_beginning_of_an_id_will_do(client: Client, port: int, capsys:
         assert whole in capsys.readouterr().out
 
 
+async def test_an_id_that_several_begin_with_is_answered_with_theirs(
+    gateway: RunningGateway, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Which ids there are is chance's to say, so it is asked for what all of them begin with.
+    monkeypatch.setattr("parley.cli.admin_client._PREFIX_MIN_CHARS", 0)
+    for _ in range(5):
+        await gateway.open()
+    assert await run("sessions", "end", "sess-") == 2
+    told = capsys.readouterr().err
+    assert "give more of it: sess-" in told
+    assert told.count("sess-") == 1 + 4
+    assert told.rstrip().endswith(", ...")
+
+
+async def test_an_id_is_completed_by_the_node(
+    client: Client, port: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, asked = await session_id(port), []
+    get = AdminClient.get
+
+    def watched(self: AdminClient, path: str, **query: object) -> object:
+        asked.append((path, query.get("prefix")))
+        return get(self, path, **query)
+
+    monkeypatch.setattr(AdminClient, "get", watched)
+    assert await run("sessions", "show", whole[5:11]) == 0
+    assert asked == [("/sessions", whole[:11]), (f"/sessions/{whole}", None)]
+
+
+async def test_a_list_that_was_cut_off_says_how_to_see_more(
+    gateway: RunningGateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        await gateway.open()
+    assert await run("sessions", "--limit", "1") == 0
+    assert capsys.readouterr().out.endswith("the first 1 of 2; --limit shows more\n")
+    assert await run("sessions", "--state", "live") == 0
+    assert "--limit" not in capsys.readouterr().out
+
+
 async def test_a_session_is_ended(client: Client, port: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert await run("sessions", "end", await session_id(port)) == 0
     assert (await client.until_closed()).error_code == "ended-by-operator"
@@ -83,7 +144,7 @@ async def test_a_session_that_can_not_move_is_told_so(
     client: Client, port: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert await run("sessions", "move", await session_id(port), "--within", "5") == 0
-    assert "no other one is ready" in capsys.readouterr().out
+    assert "no other is ready" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -94,8 +155,12 @@ async def test_a_session_that_can_not_move_is_told_so(
         (("sessions", "show"), 2, "takes the ID"),
         (("sessions", "ls", "beef"), 2, "takes no ID"),
         (("upstreams", "drain"), 2, "takes the NAME"),
-        (("upstreams", "drain", "nobody"), 1, "upstream-not-found"),
-        (("drain", "--undo"), 1, "not-draining"),
+        (
+            ("upstreams", "drain", "nobody"),
+            1,
+            "upstream-not-found: no model server here has the name nobody; here are 127.",
+        ),
+        (("drain", "--undo"), 1, "not-draining: the node is not being drained"),
         (("drain", "--undo", "--wait"), 2, "--undo takes no"),
         (("sessions", "--admin", "nowhere"), 2, "must be a URL"),
         (("sessions", "--token-file", "/there/is/no/such/file"), 2, "token-unreadable"),
@@ -119,6 +184,78 @@ async def test_a_model_server_is_drained_until_it_is_empty_and_used_again(
     assert await run("upstreams", "undrain", member["name"]) == 0
     assert await run("upstreams") == 0
     assert "draining" not in capsys.readouterr().out
+
+
+async def test_a_model_server_that_is_not_drained_is_not_said_to_be_unknown(
+    gateway: RunningGateway, port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (member,) = (await AdminApi(port).get("upstreams"))["upstreams"]
+    assert await run("upstreams", "undrain", member["name"]) == 1
+    assert f"not-draining: {member['name']} is not being drained" in capsys.readouterr().err
+
+
+async def test_a_model_server_whose_streams_have_nowhere_to_go_is_told_once(
+    client: Client, port: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parley.cli.operating._MARGIN_S", 0.0)
+    (member,) = (await AdminApi(port).get("upstreams"))["upstreams"]
+    assert await run("upstreams", "drain", member["name"], "--wait", "--timeout", "0") == 1
+    told = capsys.readouterr()
+    assert told.out.splitlines() == [f"{member['name']} is being drained: 1 stream to leave it"]
+    assert f"`parley upstreams undrain {member['name']}`" in told.err
+
+
+async def test_a_model_server_is_shown_with_its_kind_its_release_and_its_own_load(
+    gateway: RunningGateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await run("upstreams") == 0
+    header, line = capsys.readouterr().out.splitlines()
+    assert header.split()[4:8] == ["P95", "KIND", "VERSION", "ENGINE"]
+    assert "vllm" in line.split()
+
+
+@pytest.mark.parametrize(
+    ("engine", "shown"),
+    [
+        (None, "-"),
+        ({"running": 3, "waiting": 1, "kv_cache_usage": 0.256}, "3 run, 1 wait, KV 26%"),
+    ],
+)
+def test_what_a_model_server_says_of_itself_is_short(engine: dict[str, Any] | None, shown: str) -> None:
+    assert load_of(engine) == shown
+
+
+async def test_a_drain_that_was_asked_for_twice_keeps_its_times(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await run("drain", "--timeout", "600") == 0
+    assert "the node is being drained: 1 session to finish or to move within 600 s;" in capsys.readouterr().out
+    assert await run("drain", "--timeout", "5") == 0
+    assert "being drained already, and its times stay as they are: 1 session" in capsys.readouterr().out
+
+
+async def test_programs_are_told_how_a_drain_stands_and_not_how_it_stood(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await run("drain", "--timeout", "600", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["state"] in ("settling", "draining")
+    assert await run("drain", "--undo", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "serving"
+
+
+async def test_a_wait_ends_when_the_drain_is_taken_back(
+    client: Client, port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    admin = AdminApi(port)
+    waiting = asyncio.create_task(run("drain", "--timeout", "600", "--wait"))
+
+    async def is_draining() -> bool:
+        return bool((await admin.get("node"))["state"] == "draining")
+
+    await eventually("it drains", is_draining)
+    assert (await admin.ask("DELETE", "drain")).status == 200
+    assert await bounded("the command ends", waiting) == 1
+    assert "taken back" in capsys.readouterr().err
 
 
 async def test_a_node_is_drained_until_it_is_empty_and_takes_sessions_again(
@@ -146,7 +283,49 @@ async def test_another_server_is_not_taken_for_an_admin_api(
     gateway: RunningGateway, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert await run("upstreams", "--admin", gateway.http_url) == 1
-    assert "not-found" in capsys.readouterr().err
+    assert f"admin-unknown: {gateway.http_url} is a Parley server, but not its admin API" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>",
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}",
+    ],
+)
+async def test_what_is_no_admin_api_is_told_so(answer: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    async with answering(answer) as (url, _):
+        assert await run("sessions", "--admin", url) == 1
+    assert f"admin-unknown: what listens on {url} is no admin API" in capsys.readouterr().err
+
+
+async def test_nobody_is_followed_elsewhere_with_the_token(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    async with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}") as (elsewhere, came):
+        redirect = f"HTTP/1.1 302 Found\r\nLocation: {elsewhere}/\r\nContent-Length: 0\r\n\r\n"
+        async with answering(redirect.encode()) as (url, _):
+            assert await run("sessions", "--admin", url, "--token-file", str(tmp_path / "token")) == 1
+    assert "it answered 302" in capsys.readouterr().err
+    assert came == []
+
+
+async def test_tls_where_there_is_none_is_told_so(
+    gateway: RunningGateway, port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await run("sessions", "--admin", f"https://127.0.0.1:{port}") == 1
+    assert "give an http:// URL" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["", "two\nlines", "\u00fcber-secret-token"])
+async def test_a_file_without_a_token_is_told_so_without_its_content(
+    content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "token").write_text(content)
+    assert await run("sessions", "--token-file", str(tmp_path / "token")) == 2
+    told = capsys.readouterr().err
+    assert "holds no token" in told
+    assert not content or content not in told
 
 
 async def test_a_token_comes_from_a_file_and_is_not_repeated(
@@ -158,5 +337,7 @@ async def test_a_token_comes_from_a_file_and_is_not_repeated(
     assert await run("sessions", "--token-file", str(tmp_path / "token")) == 0
     assert await run("sessions", "--token-file", str(tmp_path / "wrong")) == 1
     told = capsys.readouterr().err
-    assert "--token-file" in told
-    assert "another" not in told.replace("or another one", "")
+    assert "is not this server's" in told
+    assert "another" not in told
+    assert await run("sessions") == 1
+    assert "none was given" in capsys.readouterr().err

@@ -22,6 +22,7 @@ from parley.core.errors import ParleyError
 from parley.wire.vllm import encode_failure
 from tests.client.parley_server import ScriptedParley
 from tests.client.vllm_server import ScriptedVllm, event, greet, listening
+from tests.support.admin import free_port
 from tests.support.waiting import bounded
 
 
@@ -50,7 +51,7 @@ def job(url: str, *inputs: str | Path, **changes: Any) -> Job:
     values: dict[str, Any] = {
         "inputs": tuple(map(str, inputs)),
         "uses_microphone": False,
-        "url": url,
+        "urls": (url,),
         "model": "",
         "content_type": None,
         "is_paced": False,
@@ -71,6 +72,28 @@ async def test_one_recording_becomes_its_text(
     assert await transcribed(job(server[1], folder / "one.wav", model="tiny")) == 0
     assert capsys.readouterr() == ("Hello there.\n", "")
     assert server[0].models == ["tiny"]
+
+
+async def test_several_servers_are_tried_in_turn(
+    server: tuple[ScriptedVllm, str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    urls = (f"ws://127.0.0.1:{free_port()}", server[1])
+    assert (
+        await asyncio.to_thread(main.run, ["transcribe", "--url", urls[0], "--url", urls[1], str(folder / "one.wav")])
+        == 0
+    )
+    assert capsys.readouterr() == ("Hello there.\n", "")
+
+
+async def test_the_environment_names_several_servers_too(
+    server: tuple[ScriptedVllm, str],
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PARLEY_URL", f"ws://127.0.0.1:{free_port()} {server[1]}")
+    assert await asyncio.to_thread(main.run, ["transcribe", str(folder / "one.wav")]) == 0
+    assert capsys.readouterr() == ("Hello there.\n", "")
 
 
 async def test_on_a_terminal_the_text_is_wrapped(
@@ -114,15 +137,24 @@ async def test_without_a_server_the_first_failure_is_the_only_one(
     assert "parley serve" in line
 
 
-async def test_a_full_server_is_reported_with_when_to_retry(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("detail", "once"),
+    [("", "(Retry in 3.0 s.)"), ("All streams are in use; retry after 3 s.", "retry after 3 s.")],
+)
+async def test_a_full_server_is_reported_with_when_to_retry_once(
+    detail: str, once: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     async def full(socket: ServerConnection) -> None:
         await greet(socket)
-        await socket.send(encode_failure(ParleyError("at-capacity", retry_after_s=3)).decode())
+        await socket.send(encode_failure(ParleyError("at-capacity", detail, retry_after_s=3)).decode())
         await socket.close(1013)
 
     async with listening(full) as url:
         assert await transcribed(job(url, folder / "one.wav")) == 1
-    assert capsys.readouterr().err.startswith("parley: at-capacity: ")
+    told = capsys.readouterr().err
+    assert told.startswith("parley: at-capacity: ")
+    assert once in told
+    assert told.count(" 3") == 1
 
 
 async def test_json_holds_times_counts_and_measures(

@@ -4,7 +4,6 @@ import asyncio
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from parley.server.app import Gateway
 from parley.server.host import Host
 from tests.support.gateway import RunningGateway, gateway_settings
 
@@ -46,7 +45,7 @@ class ContractServer(RunningGateway):
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            gateway = Gateway(self.settings, tasks, self._announce)
+            gateway = self.make(tasks)
             # The composition root has no other use for handing it out.
             self._host = gateway._host
             self.port = await gateway.start()
@@ -54,4 +53,4 @@ class ContractServer(RunningGateway):
             self.http2_port = gateway.http2.port
             self._listening.set()
             await self._stopping.wait()
-            await gateway.stop(self.hurry)
+            await gateway.stop()

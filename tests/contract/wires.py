@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from h2.errors import ErrorCodes
 
+from parley.access.caller import Caller
 from parley.core import events as ev
 from parley.core.content import Audio, Text
 from parley.core.errors import ERRORS, ParleyError
@@ -111,7 +112,7 @@ class MemoryWire(Wire):
         self._host = host
         self._dialect = VllmDialect()
         principal = hashlib.sha256(credentials.encode()).hexdigest() if credentials else ""
-        self._arrival = Arrival(principal=principal, takes_binary=True, comes_back=comes_back)
+        self._arrival = Arrival(caller=Caller(principal), takes_binary=True, comes_back=comes_back)
         self._events: deque[Event] = deque()
         self._changes = Changes()
         self._ending: WireClosedError | None = None
@@ -198,8 +199,8 @@ class MemoryWire(Wire):
     def send_notice(self, notice: Notice, seq: int = 0) -> None:
         self._write(self._dialect.notice(notice, seq, self._session_id))
 
-    def send_token(self, token: str, window_s: float) -> None:
-        self._write(self._dialect.updated(self._session_id, token, window_s))
+    def send_token(self, token: str, window_s: float, retention: str = "") -> None:
+        self._write(self._dialect.updated(self._session_id, token, window_s, retention))
 
     def pause_input(self) -> None:
         self._is_paused = True

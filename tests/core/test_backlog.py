@@ -2,6 +2,7 @@ import pytest
 
 from parley.core.backlog import Backlog
 from parley.core.effects import Effect, SendNotice
+from parley.core.invariants import check
 from parley.core.limits import SessionLimits
 from parley.core.notices import DropReason, Gap
 from parley.core.outlet import Outlet
@@ -47,7 +48,7 @@ class Waiting:
     def shed(self) -> list[tuple[int, int]]:
         """What is dropped, on the cursor."""
         self.backlog.shed()
-        self.turns.check()
+        check(self.turns.invariants())
         told = [effect.notice for effect in self.out if isinstance(effect, SendNotice)]
         assert all(isinstance(notice, Gap) and notice.reason is DropReason.INPUT_OVERRUN for notice in told)
         return [notice.interval for notice in told if isinstance(notice, Gap)]

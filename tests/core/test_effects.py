@@ -8,6 +8,7 @@ from parley.core import effects as ef
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
 from parley.core.notices import TextRevised
+from parley.core.retention import Retention
 
 from .builders import USAGE
 
@@ -42,6 +43,11 @@ EFFECTS: list[tuple[ef.Effect, str]] = [
     (ef.ResumeInput(), "ResumeInput()"),
     (ef.StoreState(), "StoreState()"),
     (ef.LeaveSession(), "LeaveSession()"),
+    (ef.Retain(Retention.TRANSCRIPT), "Retain(retention=<Retention.TRANSCRIPT: 'transcript'>)"),
+    (
+        ef.KeepTurn(2, 1_600, 3_200, TEXT, text_from=1_700),
+        "KeepTurn(item=2, begin=1600, end=3200, text=Text(bytes=11), text_from=1700)",
+    ),
     (ef.EndSession(ERROR, seq=8), f"EndSession(error={ERROR!r}, seq=8)"),
 ]
 

@@ -19,7 +19,7 @@ SENDABLE_CLOSE_CODES = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 10
 # RFC 6455 section 7.4.2: 4000 to 4999 are for private use. Ours end in the HTTP status of the same refusal; 416 is
 # "range not satisfiable", the events that can't be sent again.
 # 426 is "upgrade required", of this server.
-OWN_CLOSE_CODES = {4403, 4404, 4409, 4410, 4416, 4426}
+OWN_CLOSE_CODES = {4401, 4403, 4404, 4409, 4410, 4416, 4426}
 H2_ERRORS = {  # RFC 9113 section 7
     "NO_ERROR",
     "PROTOCOL_ERROR",
@@ -41,6 +41,7 @@ AWS_SIGNING_EXCEPTIONS = {
     "UnrecognizedClientException",
     "ExpiredTokenException",
     "InvalidSignatureException",
+    "AccessDeniedException",
 }
 AWS_CLIENT_EXCEPTIONS = {"InputValidationError", "ThrottlingException", *AWS_SIGNING_EXCEPTIONS}
 AWS_EXCEPTIONS = {
@@ -75,6 +76,7 @@ def test_only_a_dropped_message_a_turn_that_failed_alone_or_a_move_leaves_the_se
         "binary-frame",
         "model-not-found",
         "model-not-set",
+        "consent-missing",
         "moved",
         "store-unavailable",
         "turn-failed",

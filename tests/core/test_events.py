@@ -8,6 +8,7 @@ from parley.core import events as ev
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
 from parley.core.limits import AtBound
+from parley.core.retention import Retention
 
 from .builders import USAGE
 
@@ -29,6 +30,10 @@ EVENTS: list[tuple[ev.Event, str]] = [
     (
         ev.PoliciesChosen(AtBound.TERMINATE),
         "PoliciesChosen(input=<AtBound.TERMINATE: 'terminate'>, output=None)",
+    ),
+    (
+        ev.RetentionChosen(Retention.TRANSCRIPT),
+        "RetentionChosen(retention=<Retention.TRANSCRIPT: 'transcript'>, consent=False)",
     ),
     (ev.OutputAcked(7), "OutputAcked(seq=7)"),
     (ev.SessionClosed(), "SessionClosed()"),

@@ -3,6 +3,7 @@ import pytest
 from parley.core.content import Text
 from parley.core.effects import Effect, SendAudio, StartTurn
 from parley.core.feed import Feed
+from parley.core.invariants import check
 from parley.core.leg import Leg
 from parley.core.limits import SessionLimits
 from parley.core.profile import QWEN3_ASR, VOXTRAL, ModelProfile
@@ -42,7 +43,7 @@ class Bench:
     def take(self) -> list[Effect]:
         taken = self._out[:]
         self._out.clear()
-        self.queue.check()
+        check(self.queue.invariants())
         return taken
 
     def sent(self) -> list[int]:
@@ -167,7 +168,7 @@ def test_room_is_made_for_two_seconds() -> None:
     bench = Bench(SessionLimits(journal_max_s=4.0), fed=5 * SECOND)
     bench.feed.make_room(bench.turn, next_piece=bench.turn.journal.next)
     assert bench.turn.journal.start == 3 * SECOND
-    bench.queue.check()
+    check(bench.queue.invariants())
 
 
 def test_room_is_made_in_bytes_as_well() -> None:
@@ -177,7 +178,7 @@ def test_room_is_made_in_bytes_as_well() -> None:
     assert bench.feed.is_full(bench.turn)
     bench.feed.make_room(bench.turn, next_piece=bench.turn.journal.next)
     assert bench.queue.kept_bytes <= SessionLimits(journal_max_s=2.1).journal_bytes_max * 15 / 16
-    bench.queue.check()
+    check(bench.queue.invariants())
 
 
 def test_audio_that_a_leg_still_has_to_be_sent_is_not_let_go() -> None:

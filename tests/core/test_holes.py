@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parley.core.holes import Holes
+from parley.core.invariants import check
 
 ZONES_MAX = 32
 
@@ -39,7 +40,7 @@ def test_holes_can_be_had_again_from_their_zones() -> None:
 def test_the_two_holes_closest_to_each_other_become_one_zone_where_there_are_too_many() -> None:
     far = [(1_000 * number, 10) for number in range(ZONES_MAX)]
     holes = dug(*far[:20], (19_100, 7), *far[20:])
-    holes.check(1_000 * ZONES_MAX)
+    check(holes.invariants(1_000 * ZONES_MAX))
     assert len(holes.zones) == ZONES_MAX
     assert (19_000, 19_100, 17) in holes.zones
 
@@ -63,7 +64,7 @@ def test_an_interval_holds_all_of_its_audio_however_many_holes_there_are(
         places += range(cursor, cursor + kept)
         position, cursor = position + kept, cursor + kept + dropped
         holes.add(position, dropped)
-        holes.check(position)
+        check(holes.invariants(position))
     places += range(cursor, cursor + 10)
     assert holes.samples == sum(dropped for _, dropped in moves)
     begin = data.draw(st.integers(0, len(places) - 1))
@@ -87,11 +88,11 @@ def test_an_interval_holds_all_of_its_audio_however_many_holes_there_are(
 )
 def test_a_check_fails_when_holes_are_where_none_can_be(zones: tuple[tuple[int, int, int], ...], why: str) -> None:
     with pytest.raises(AssertionError, match=why):
-        Holes(zones).check(400)
+        check(Holes(zones).invariants(400))
 
 
 def test_a_check_fails_when_the_total_is_wrong() -> None:
     holes = dug((100, 50))
     holes.samples = 1
     with pytest.raises(AssertionError):
-        holes.check(400)
+        check(holes.invariants(400))

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from parley.core.content import Text
 from parley.core.effects import SendDelta, SendDone, SendError, SendNotice
 from parley.core.errors import ParleyError
+from parley.core.invariants import check
 from parley.core.ledger import Ledger, Output, cost_bytes
 from parley.core.notices import Recovering, TextRevised
 
@@ -101,7 +102,7 @@ def test_clearing_drops_everything_and_keeps_the_count() -> None:
     ledger = ledger_of(3)
     ledger.clear()
     assert (ledger.bytes, ledger.last, ledger.after(3)) == (0, 3, [])
-    ledger.check()
+    check(ledger.invariants())
 
 
 @given(st.lists(st.booleans() | st.integers(0, 40), max_size=60), st.integers(0, 3_000))
@@ -112,7 +113,7 @@ def test_it_is_bounded_and_reaches_what_it_keeps_whatever_happens(moves: list[bo
             ledger.enter(delta(ledger.next()))
         else:
             ledger.acknowledge(min(move, ledger.last))
-        ledger.check()
+        check(ledger.invariants())
         assert [output.seq for output in ledger.after(ledger.acknowledged)] == list(
             range(ledger.acknowledged + 1, ledger.last + 1)
         )
@@ -122,26 +123,38 @@ def test_a_check_fails_when_a_number_is_missing() -> None:
     ledger = ledger_of(3)
     ledger.acknowledged = 1
     with pytest.raises(AssertionError):
-        ledger.check()
+        check(ledger.invariants())
 
 
 def test_a_check_fails_when_the_total_is_wrong() -> None:
     ledger = ledger_of(3)
     ledger.bytes = 1
     with pytest.raises(AssertionError):
-        ledger.check()
+        check(ledger.invariants())
 
 
 def test_a_check_fails_when_the_bound_is_exceeded() -> None:
     ledger = Ledger(-1)
     with pytest.raises(AssertionError, match="the ledger is bounded"):
-        ledger.check()
+        check(ledger.invariants())
+
+
+def test_numbers_that_do_not_follow_are_none_to_go_on_with() -> None:
+    with pytest.raises(ValueError, match="numbers have no gaps"):
+        Ledger(10_000).restore(7, [SendDelta(Text.of("a"), 9)])
+
+
+def test_a_check_fails_when_numbers_begin_before_1() -> None:
+    ledger = Ledger(10_000)
+    ledger.restore(-2, [])
+    with pytest.raises(AssertionError, match="numbers begin with 1"):
+        check(ledger.invariants())
 
 
 def test_another_ledger_goes_on_with_the_numbers() -> None:
     ledger = Ledger(10_000)
     ledger.restore(7, [SendDelta(Text.of("a"), 8), SendDelta(Text.of("b"), 9)])
-    ledger.check()
+    check(ledger.invariants())
     assert (ledger.acknowledged, ledger.last, ledger.next()) == (7, 9, 10)
     assert ledger.reaches(7)
     assert not ledger.reaches(6)

@@ -1,6 +1,7 @@
 import pytest
 
 from parley.core.effects import CloseLeg, Effect, LegPurpose, OpenLeg
+from parley.core.invariants import check
 from parley.core.leg import Leg, LegState
 from parley.core.legs import Legs
 from parley.core.profile import VOXTRAL
@@ -82,19 +83,26 @@ def test_legs_in_order_pass_their_check() -> None:
     turn = queue.add(0, started=True)
     queue.keep(turn, pcm(SECOND))
     leg = bench.opened()
-    bench.legs.check(turn)
+    check(bench.legs.invariants(turn))
     leg.start(turn, 0, 0.0)
     leg.sent(SECOND, 0, 0.0)
     turn.closed = True
     leg.state = LegState.FLUSHING
-    bench.legs.check(turn)
+    check(bench.legs.invariants(turn))
+
+
+def test_a_leg_at_work_without_a_turn_does_not_pass() -> None:
+    bench = Bench()
+    bench.opened().state = LegState.RUNNING
+    with pytest.raises(AssertionError, match="legs work on the oldest turn"):
+        check(bench.legs.invariants(None))
 
 
 def test_a_successor_without_anybody_to_succeed_does_not_pass() -> None:
     bench = Bench()
     bench.succeeded()
     with pytest.raises(AssertionError, match="succeeds somebody"):
-        bench.legs.check(None)
+        check(bench.legs.invariants(None))
 
 
 # ---- the queue

@@ -5,6 +5,7 @@ import pytest
 from parley.core.content import Text
 from parley.core.effects import Effect, SendDelta, SendDone, SendError, SendNotice
 from parley.core.errors import ParleyError
+from parley.core.invariants import check
 from parley.core.limits import AtBound, SessionLimits
 from parley.core.notices import DropReason, Gap, InputAcked, Outcome, Recovering, Resumed, TurnCancelled
 from parley.core.outlet import Outlet, output_limit_bytes
@@ -29,7 +30,7 @@ class Client:
     def take(self) -> list[Effect]:
         taken = self._out[:]
         self._out.clear()
-        self.outlet.check()
+        check(self.outlet.invariants())
         return taken
 
 
@@ -289,7 +290,7 @@ def test_a_check_fails_when_something_is_held_for_a_client_that_reads() -> None:
     client.outlet.delta(WORD, 1)
     client.outlet.is_open = True
     with pytest.raises(AssertionError, match="what can be sent is not held"):
-        client.outlet.check()
+        check(client.outlet.invariants())
 
 
 # ---- another server

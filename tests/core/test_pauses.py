@@ -4,6 +4,7 @@ import pytest
 
 from parley.core.content import Text
 from parley.core.effects import Effect, MeasureSpeech
+from parley.core.invariants import check
 from parley.core.leg import Leg, LegState
 from parley.core.pauses import Pauses
 from parley.core.profile import QWEN3_ASR, VOXTRAL, ModelProfile
@@ -40,7 +41,7 @@ class Bench:
         for _ in range(frames):
             self.leg.moved(NO_WORDS, 0.0)
             self.pauses.look(self.leg, self.turn)
-            self.queue.check()
+            check(self.queue.invariants())
 
     def asked(self) -> list[MeasureSpeech]:
         asked = [effect for effect in self._out if isinstance(effect, MeasureSpeech)]

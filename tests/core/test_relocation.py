@@ -1,5 +1,7 @@
 """A session that leaves its server, stays after all, or goes on at another."""
 
+import math
+
 import pytest
 
 from parley.core import effects as ef
@@ -11,7 +13,15 @@ from parley.core.limits import AtBound, SessionLimits
 from parley.core.notices import GoingAway, InputAcked, Outcome, Recovering, Resumed
 from parley.core.profile import VOXTRAL
 from parley.core.session import Session
-from parley.core.snapshot import OutputKind, OutputState, SessionState
+from parley.core.snapshot import (
+    LifetimeState,
+    OutputKind,
+    OutputState,
+    RecoveryState,
+    SessionState,
+    StateError,
+    TurnState,
+)
 
 from .builders import MOVE, audio, deltas, done, heard, moved, opted_in, pcm, ready, running, says, under_way
 
@@ -260,10 +270,27 @@ def test_a_state_without_policies_takes_the_servers() -> None:
     assert other.session.state(0.0).input_policy == "block"
 
 
-def test_a_policy_that_is_none_is_refused() -> None:
-    state = SessionState(0, 0, 0, input_policy="unheard-of")
-    with pytest.raises(ValueError, match="unheard-of"):
+@pytest.mark.parametrize(
+    "state",
+    [
+        SessionState(0, 0, 0, input_policy="canary"),
+        SessionState(0, 0, 0, sent=(OutputState(OutputKind.RECOVERING, 1, code="canary"),)),
+        SessionState(0, 0, 0, sent=(OutputState(OutputKind.CLEARED, 2),)),
+        SessionState(0, 0, 0, recovery=RecoveryState(0, "moved")),
+        SessionState(0, 0, 0, turns=(TurnState(1, 0),), items=1, recovery=RecoveryState(0, "canary")),
+    ],
+    ids=["a policy", "an output", "a number", "a loss without a turn", "a cause"],
+)
+def test_what_can_not_be_made_out_is_refused_and_not_quoted(state: SessionState) -> None:
+    with pytest.raises(StateError) as caught:
         Session.restored(state, SessionLimits(), (), VOXTRAL, 0.0)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("age_s", [-1.0, math.inf, math.nan])
+def test_an_age_that_is_none_is_refused(age_s: float) -> None:
+    with pytest.raises(StateError, match="age"):
+        Session.restored(SessionState(0, 0, 0, lifetime=LifetimeState(age_s)), SessionLimits(), (), VOXTRAL, 0.0)
 
 
 def test_what_waited_for_the_client_waits_there() -> None:

@@ -311,6 +311,7 @@ EVERY_EVENT: list[ev.Event] = [
     ev.ResumeEnabled(),
     ev.OutputAcked(0),
     ev.PoliciesChosen(),
+    ev.RetentionChosen(),
     ev.SessionClosed(),
     ev.InputCleared(),
     ev.InputFinished(),

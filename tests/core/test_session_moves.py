@@ -29,18 +29,6 @@ def test_on_its_way_nothing_is_taken_from_its_client() -> None:
     assert driven(*heard(audio())) == []
 
 
-def test_on_its_way_a_client_that_reads_again_is_told_nothing_yet() -> None:
-    driven = under_way()
-    assert driven(ev.ClientBlocked(), ev.ClientUnblocked()) == []
-
-
-def test_who_comes_back_to_one_on_its_way_is_sent_on() -> None:
-    driven = under_way()
-    (refusal,) = driven.session.handle(BACK, driven.now)
-    assert isinstance(refusal, ef.CloseAttachment)
-    assert refusal.error.code == "moved"
-
-
 def test_one_whose_state_is_stored_leaves() -> None:
     assert under_way()(ev.StateStored()) == [ef.LeaveSession()]
 
@@ -76,13 +64,6 @@ def test_there_it_asks_for_a_leg_where_there_is_something_to_do() -> None:
     assert [type(one) for one in moved(under_way()).opening] == [ef.OpenLeg]
 
 
-def test_the_client_has_its_window_from_when_it_went_away() -> None:
-    driven = opted_in(SessionLimits(resume_window_s=30.0))
-    assert driven.session.window_s(driven.now) == 30.0
-    driven(ev.ClientClosed())
-    assert driven.session.window_s(driven.now + 10.0) == 20.0
-
-
 def test_a_drain_begins_with_what_can_still_be_done_here() -> None:
     driven = running(is_opted_in=True, first=pcm(16_000))
     driven(MOVE)
@@ -112,3 +93,7 @@ def test_a_survey_counts_what_it_has() -> None:
     driven(says(" hello"))
     survey = driven.session.survey(driven.now)
     assert (survey.is_attached, survey.turns, survey.legs, survey.received_s) == (True, 1, 1, 1.0)
+
+
+def test_a_client_that_is_there_has_all_of_its_window() -> None:
+    assert opted_in(SessionLimits(resume_window_s=20.0)).session.window_s(5.0) == 20.0

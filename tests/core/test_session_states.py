@@ -119,6 +119,12 @@ def test_the_operator_ends_a_session() -> None:
     assert driven(ev.EndAsked()) == [CloseLeg(1), EndSession(AnError("ended-by-operator"), 1)]
 
 
+def test_the_operator_ends_one_whose_client_is_away() -> None:
+    driven = running(is_opted_in=True)
+    driven(ev.ClientClosed())
+    assert driven(ev.EndAsked()) == [CloseLeg(1), EndSession(AnError("ended-by-operator"))]
+
+
 # ---- what can be asked of it
 
 
@@ -142,3 +148,10 @@ def test_the_lag_of_a_session_is_how_long_ago_the_oldest_audio_came_that_is_not_
     driven = opted_in()
     driven(ev.TurnStarted(), *heard(audio(samples=SECOND)))
     assert driven.session.lag_s(3.0) == 3.0
+
+
+def test_a_session_says_why_another_leg_is_on_its_way() -> None:
+    driven = running()
+    assert driven.session.recovering == ""
+    driven(fails())
+    assert driven.session.recovering == "upstream-closed"

@@ -12,7 +12,6 @@ from parley.core.effects import (
     LegPurpose,
     OpenLeg,
     SendAudio,
-    SendDelta,
     SendDone,
     StartTurn,
 )
@@ -32,7 +31,6 @@ from .builders import (
     done,
     fails,
     flushing,
-    heard,
     opted_in,
     pcm,
     ready,
@@ -44,46 +42,6 @@ from .builders import (
 WORDS = Text.of(" word")
 
 # ---- pace
-
-
-def test_audio_goes_out_until_it_is_a_window_ahead_of_what_the_model_has_consumed() -> None:
-    driven = running(SessionLimits(pace_window_s=2.0), audio("0", SECOND))
-    assert driven(ev.AudioReceived(audio("1", SECOND))) == [SendAudio(1, audio("1", SECOND))]
-    assert driven(ev.AudioReceived(audio("2", SECOND))) == []
-    assert driven(ev.AudioReceived(audio("3", SECOND))) == []
-
-
-def test_each_delta_opens_the_window_by_its_frame() -> None:
-    driven = running(SessionLimits(pace_window_s=1.0), audio("0", SECOND))
-    held = [audio(str(number), FRAME) for number in range(1, 12)]
-    assert driven(*heard(*held)) == []
-    # The first delta tells of the eight frames before it.
-    assert driven(*deltas(1)) == [SendAudio(1, piece) for piece in held[:8]]
-    assert driven(*deltas(1)) == [SendAudio(1, held[8])]
-    assert driven(ev.DeltaReceived(1, WORDS)) == [SendDelta(WORDS), SendAudio(1, held[9])]
-
-
-def test_an_end_waits_behind_the_audio_that_is_held() -> None:
-    driven = running(SessionLimits(pace_window_s=1.0), audio("0", SECOND))
-    assert driven(ev.AudioReceived(audio("1", FRAME)), ev.TurnEnded()) == []
-    assert driven(*deltas(1)) == [SendAudio(1, audio("1", FRAME)), EndTurn(1)]
-
-
-def test_without_a_window_everything_is_sent_at_once() -> None:
-    driven = running(SessionLimits(pace_window_s=0), audio("0", 100 * SECOND))
-    assert driven(ev.AudioReceived(audio("1", 100 * SECOND))) == [SendAudio(1, audio("1", 100 * SECOND))]
-
-
-def test_the_window_starts_anew_with_each_turn() -> None:
-    driven = running(SessionLimits(pace_window_s=1.0), audio("0", SECOND))
-    driven(ev.TurnEnded(), *done())
-    assert driven(*turn(audio("1", SECOND), audio("2", SECOND))) == [StartTurn(1), SendAudio(1, audio("1", SECOND))]
-
-
-def test_a_leg_that_does_not_read_is_sent_nothing_until_it_does() -> None:
-    driven = running()
-    assert driven(ev.LegBlocked(1), ev.AudioReceived(audio("1")), ev.AudioReceived(audio("2")), ev.TurnEnded()) == []
-    assert driven(ev.LegUnblocked(1)) == [SendAudio(1, audio("1")), SendAudio(1, audio("2")), EndTurn(1)]
 
 
 # ---- watchdogs
@@ -331,10 +289,6 @@ def test_a_leg_opens_once() -> None:
 # ---- the invariants
 
 EMPTY_DONE = SendDone(NO_WORDS, Usage())
-
-
-def test_a_turn_without_audio_needs_no_leg() -> None:
-    assert Driven()(ev.ModelNamed(""), *turn()) == [EMPTY_DONE]
 
 
 def test_a_turn_that_waits_can_be_dropped_without_the_leg() -> None:

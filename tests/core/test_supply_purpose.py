@@ -1,5 +1,7 @@
 """Legs that come and go on purpose, as far as the supply sees to it; `test_parking` and `test_relief` have the rest."""
 
+import pytest
+
 from parley.core import events as ev
 from parley.core.effects import CloseLeg, Effect, LegPurpose, OpenLeg
 from parley.core.errors import ParleyError
@@ -10,7 +12,7 @@ from parley.core.snapshot import RecoveryState
 from parley.core.supply import Supply
 from parley.core.turns import TurnQueue
 
-from .builders import FRAME, SECOND, deltas, done, fails, flushing, pcm, ready, running, turn
+from .builders import FRAME, SECOND, deltas, done, fails, flushing, pcm, ready, running
 
 IDLE = SessionLimits(idle_release_s=2.0)
 
@@ -34,13 +36,6 @@ def test_a_leg_whose_silence_is_one_goes() -> None:
     assert driven(ev.SpeechMeasured(0, 0)) == [CloseLeg(1)]
     driven(ev.AudioReceived(pcm(SECOND, 40 * FRAME)))
     assert driven(ev.SpeechMeasured(0, SECOND)) == [OpenLeg(2, LegPurpose.RETURN)]
-
-
-def test_a_leg_that_nothing_is_left_for_does_not_wait_for_a_stream() -> None:
-    driven = ready(IDLE)
-    driven.fire()
-    driven(*turn(pcm(SECOND)), ev.LegQueued(2, 1))
-    assert CloseLeg(2) in driven(ev.TurnCancelled())
 
 
 def test_a_leg_that_is_to_go_goes_after_its_turn() -> None:
@@ -78,8 +73,13 @@ def test_what_was_learnt_and_lost_goes_along() -> None:
     one = supply(turns, out)
     one.restore(RecoveryState(8_000, "moved"), counts_otherwise=True, mutes=2)
     assert one.learnt() == (True, 2)
-    assert one.recovery is not None
+    assert one.losses.recovery is not None
     assert not one.is_parked
+
+
+def test_a_loss_without_a_turn_is_none_to_go_on_with() -> None:
+    with pytest.raises(ValueError, match="there is no turn to be recovered"):
+        supply(TurnQueue(), []).restore(RecoveryState(8_000, "moved"), counts_otherwise=None, mutes=0)
 
 
 def test_a_session_that_was_parked_elsewhere_is_parked_here() -> None:
@@ -89,3 +89,11 @@ def test_a_session_that_was_parked_elsewhere_is_parked_here() -> None:
     one.restore(None, counts_otherwise=None, mutes=0)
     one.stay(0.0)
     assert (one.is_parked, out) == (True, [])
+
+
+def test_the_measure_of_a_leg_that_is_gone_changes_nothing() -> None:
+    assert running()(ev.SpeechMeasured(7, 0)) == []
+
+
+def test_a_rotation_asked_for_changes_nothing_at_once() -> None:
+    assert running()(ev.RotationAsked()) == []

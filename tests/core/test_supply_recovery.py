@@ -136,25 +136,6 @@ def test_audio_that_came_meanwhile_follows() -> None:
     assert effects[-1] == EndTurn(2)
 
 
-def test_a_replay_keeps_the_pace() -> None:
-    driven = running(SessionLimits(pace_window_s=1.0), pcm(SECOND))
-    driven(ev.AudioReceived(pcm(SECOND, SECOND)), *[says(" w")] * 3)
-    effects = driven(fails(), ev.LegOpened(2))
-    assert sent(effects, 2) == list(range(SECOND))
-    assert sent(driven(*deltas(1, 2)), 2) == list(range(SECOND, 2 * SECOND))
-
-
-def test_a_replay_begins_also_when_the_journal_has_just_become_full() -> None:
-    driven = running(SessionLimits(pace_window_s=1.0, journal_max_s=4.0), pcm(1_600))
-    for place in range(1, 41):
-        driven(
-            ev.AudioReceived(pcm(1_600, place * 1_600)), *[says(" w")] * (place > 6), *[says(" w")] * (place % 4 > 2)
-        )
-    driven(fails(), ev.LegOpened(2))
-    begin = sum(len(sent(driven(*deltas(1, 2)), 2)) for _ in range(60))
-    assert begin > 0
-
-
 # ---- what the client hears
 
 
@@ -494,33 +475,11 @@ def test_a_complete_turn_that_was_lost_late_still_has_audio_for_another_leg() ->
     assert driven(transcribed(" a", 2))[0] == SendDone(Text.of(" a"), USAGE)
 
 
-def test_a_piece_longer_than_the_journal_is_kept_for_another_leg() -> None:
-    driven = running(SessionLimits(journal_max_s=1.0), pcm(3 * SECOND))
-    driven(ev.TurnEnded(), says(" a"))
-    assert sent(driven(fails(), ev.LegOpened(2)), 2)
-
-
 def test_what_a_leg_says_of_a_frame_again_is_not_told_by_the_short_way_either() -> None:
     limits = SessionLimits(forward_empty_deltas=True)
     driven = running(limits, pcm(SECOND))
     driven(ev.TurnEnded(), *deltas(16), fails(), ev.LegOpened(2), *deltas(10, 2))
     assert driven.session.take_delta(2, NO_WORDS, driven.now) is None
-
-
-def test_words_that_a_leg_has_not_said_again_are_held_to_it_though_their_audio_is_gone() -> None:
-    driven = running(SessionLimits(journal_max_s=4.0), pcm(2 * SECOND))
-    driven(says(" one"), says(" two"), fails(), ev.LegOpened(2))
-    for second in range(2, 8):
-        driven(ev.AudioReceived(pcm(SECOND, second * SECOND)), *deltas(12, 2))
-    assert texts(driven(says(" one two three", 2))) == [" three"]
-
-
-def test_text_that_is_still_compared_is_not_settled_when_the_journal_is_full() -> None:
-    driven = running(SessionLimits(journal_max_s=3.0), pcm(SECOND))
-    driven(says(" a"), says(" b"), fails(), ev.LegOpened(2), says(" a", 2))
-    for number in range(1, 8):
-        driven(ev.AudioReceived(pcm(SECOND, number * SECOND)), *deltas(11, 2))
-    assert [effect.text.decode() for effect in driven(says(" b c", 2)) if isinstance(effect, SendDelta)] == [" c"]
 
 
 def test_a_server_whose_deltas_never_cover_the_audio_is_believed_the_second_time() -> None:

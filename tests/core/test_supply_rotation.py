@@ -279,26 +279,6 @@ def test_a_successor_is_closed_with_the_session() -> None:
     assert legs(overlapping()(ev.ClientClosed())) == [CloseLeg(2), CloseLeg(1)]
 
 
-def test_a_successor_that_cannot_keep_up_with_the_journal_is_dropped() -> None:
-    limits = SessionLimits(rotate_after_s=1_000.0, rotate_force_s=0.73, journal_max_s=4.0, pace_window_s=1.0)
-    driven = running(limits, pcm(FRAME))
-    end, effects = FRAME, []
-    for _ in range(30):
-        effects += driven(ev.AudioReceived(pcm(FRAME, end)))
-        end += FRAME
-        effects += driven(says(" w")) if end > 8 * FRAME else []
-        effects += (
-            driven(ev.LegOpened(2))
-            if OpenLeg(2, LegPurpose.SUCCESSOR) in effects and StartTurn(2) not in effects
-            else []
-        )
-    for _ in range(40):
-        effects += driven(ev.AudioReceived(pcm(FRAME, end)), says(" w"))
-        end += FRAME
-    assert CloseLeg(2) in effects
-    assert CloseLeg(1) not in effects
-
-
 # ---- losing the old leg meanwhile
 
 
@@ -386,28 +366,6 @@ def test_a_successor_that_would_begin_past_what_was_said_does_not_take_over() ->
         driven(ev.AudioReceived(pcm(8_100, place * 8_100)))
     assert legs(driven(*deltas(12))) == [OpenLeg(2, LegPurpose.SUCCESSOR)]
     assert CloseLeg(1) not in driven(ev.LegOpened(2), *deltas(3, 2))
-
-
-def test_an_old_leg_with_a_backlog_is_not_fed_until_its_successor_has_caught_up() -> None:
-    driven = due()
-    driven(*heard(*(pcm(SECOND, 3 * SECOND + number * SECOND) for number in range(4))), ev.LegOpened(2))
-    behind = driven(*[says(" more"), *again(0, 5)])
-    assert not sent(behind, 1)
-    assert sent(behind, 2)
-
-
-def test_an_old_leg_without_a_backlog_is_fed_all_the_time() -> None:
-    driven = overlapping()
-    assert sent(driven(*deltas(9), ev.AudioReceived(pcm(1_600, 3 * SECOND))), 1)
-
-
-def test_a_successor_that_keeps_up_with_a_full_journal_stays() -> None:
-    driven = running(SessionLimits(journal_max_s=4.0, rotate_after_s=1_000.0, rotate_force_s=0.73), pcm(SECOND))
-    driven(*deltas(10), ev.LegOpened(2))
-    effects: list[Effect] = []
-    for number in range(1, 6):
-        effects += driven(ev.AudioReceived(pcm(SECOND, number * SECOND)), *deltas(11), *deltas(9, 2))
-    assert CloseLeg(2) not in effects
 
 
 @pytest.mark.parametrize("loss", [fails(2), transcribed("", 2)], ids=["it fails", "it ends the turn unasked"])

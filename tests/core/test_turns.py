@@ -3,6 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parley.core.content import Audio, Text
+from parley.core.invariants import check
+from parley.core.snapshot import JournalState, TranscriptState, TurnState
 from parley.core.turns import Turn, TurnQueue
 
 from .builders import audio
@@ -138,7 +140,7 @@ def test_audio_that_no_model_was_sent_is_not_let_go_by_settling() -> None:
     queue.keep(turn, audio("a", 100))
     queue.hold(turn, audio("b", 100))
     queue.settle(turn, 500)
-    queue.check()
+    check(queue.invariants())
     assert turn.held_samples == 100
 
 
@@ -171,7 +173,7 @@ def test_removing_a_turn_drops_all_its_audio_sent_or_not(fed: int) -> None:
         queue.feed(turn, piece)
     queue.remove(turn)
     assert (len(queue), totals(queue)) == (0, (0, 0, 0))
-    queue.check()
+    check(queue.invariants())
 
 
 def test_the_audio_of_a_void_turn_is_gone_and_its_length_known() -> None:
@@ -181,7 +183,7 @@ def test_the_audio_of_a_void_turn_is_gone_and_its_length_known() -> None:
     queue.hold(turn, audio("two", 50))
     queue.void(turn)
     assert (len(queue), totals(queue), turn.received_samples, turn.held_samples) == (1, (0, 0, 0), 150, 0)
-    queue.check()
+    check(queue.invariants())
 
 
 def test_clearing_drops_turns_and_totals() -> None:
@@ -191,7 +193,7 @@ def test_clearing_drops_turns_and_totals() -> None:
     queue.hold(turn, audio())
     queue.clear()
     assert (len(queue), totals(queue)) == (0, (0, 0, 0))
-    queue.check()
+    check(queue.invariants())
 
 
 def test_the_texts_memory_is_that_of_all_turns() -> None:
@@ -211,7 +213,7 @@ def test_the_oldest_pieces_that_were_not_sent_are_skipped() -> None:
     for mark in ("a", "b", "c"):
         queue.hold(turn, audio(mark, 50))
     assert queue.skip(turn, 2) == (1_100, 1_200)
-    queue.check()
+    check(queue.invariants())
     assert (totals(queue), turn.fed, turn.received_samples) == ((50, 161, 164), 100, 150)
     assert turn.journal.piece(1) == audio("c", 50)
 
@@ -252,7 +254,7 @@ def test_a_check_fails_when_turns_overlap_on_the_cursor() -> None:
     queue.hold(closed_turn(queue), audio("a", 100))
     queue.add(99, started=True)
     with pytest.raises(AssertionError, match="turns follow each other"):
-        queue.check()
+        check(queue.invariants())
 
 
 # ---- failures
@@ -293,7 +295,7 @@ def test_the_totals_are_what_is_held_whatever_goes_in_and_out(moves: list[tuple[
             queue.void(turn)
         elif move == "x" and not is_fed:
             queue.skip(turn, 1)
-        queue.check()
+        check(queue.invariants())
 
 
 @pytest.mark.parametrize("total", ["held_samples", "held_bytes", "kept_bytes"])
@@ -301,7 +303,7 @@ def test_a_check_fails_when_a_total_is_wrong(total: str) -> None:
     queue = TurnQueue()
     setattr(queue, total, 1)
     with pytest.raises(AssertionError):
-        queue.check()
+        check(queue.invariants())
 
 
 def test_a_check_fails_when_a_turn_before_the_last_is_open() -> None:
@@ -309,7 +311,7 @@ def test_a_check_fails_when_a_turn_before_the_last_is_open() -> None:
     queue.add(0, started=True)
     queue.add(0, started=True)
     with pytest.raises(AssertionError, match="only the last turn is open"):
-        queue.check()
+        check(queue.invariants())
 
 
 def test_a_check_fails_when_a_later_turn_is_at_the_model() -> None:
@@ -317,7 +319,32 @@ def test_a_check_fails_when_a_later_turn_is_at_the_model() -> None:
     closed_turn(queue)
     queue.keep(queue.add(0, started=True), audio())
     with pytest.raises(AssertionError, match="only the first is at the model"):
-        queue.check()
+        check(queue.invariants())
+
+
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        (TurnState(1, 0, started=True, fed=-1), "what was not sent is kept"),
+        (TurnState(1, 0, started=True, journal=JournalState(0, -5, (audio("a", 10),))), "what was not sent is kept"),
+        (TurnState(1, 0, started=True, journal=JournalState(0, 0, (audio("a", 10),)), fed=20), "what was not sent"),
+        (TurnState(1, 0, started=True, journal=JournalState(0, 0, (Audio(b"a", 0),))), "a piece has an extent"),
+        (TurnState(1, 0, started=True, replay_point=1), "what is replayed was sent"),
+        (TurnState(1, 0, started=True, replay_point=-1), "what is replayed was sent"),
+        (TurnState(1, 0, journal=JournalState(0, 5), fed=5), "a transcript was asked for"),
+        (TurnState(1, 0, transcript=TranscriptState(recent=((2, WORD), (1, WORD)))), "text is in order"),
+        (TurnState(1, 0, holes=((0, 0, 0),)), "a hole has an extent"),
+        (TurnState(1, -1), "turns follow each other"),
+        (TurnState(2, 0), "turns are numbered as they came"),
+        (TurnState(0, 0), "turns are numbered as they came"),
+    ],
+    ids=lambda value: "" if isinstance(value, TurnState) else value,
+)
+def test_a_check_fails_when_a_turn_that_was_taken_over_is_none(state: TurnState, why: str) -> None:
+    queue = TurnQueue()
+    queue.restore([state], 1)
+    with pytest.raises(AssertionError, match=why):
+        check(queue.invariants())
 
 
 def test_a_turn_that_is_given_up_keeps_its_place_and_no_audio() -> None:
@@ -326,7 +353,7 @@ def test_a_turn_that_is_given_up_keeps_its_place_and_no_audio() -> None:
     queue.hold(turn, audio())
     queue.give_up(turn)
     assert (len(queue), turn.given_up, turn.has_work, totals(queue)) == (1, True, False, (0, 0, 0))
-    queue.check()
+    check(queue.invariants())
 
 
 def test_turns_of_which_no_transcript_was_asked_for_are_found() -> None:
@@ -347,7 +374,7 @@ def test_another_queue_goes_on_with_the_turns() -> None:
     queue.add(3_000, started=False)
     other = TurnQueue()
     other.restore(queue.state(), queue.count)
-    other.check()
+    check(other.invariants())
     assert other.state() == queue.state()
     assert (other.held_samples, other.held_bytes, other.kept_bytes) == (2_000, queue.held_bytes, queue.kept_bytes)
     assert other.add(4_000, started=False).item == 3

@@ -110,7 +110,7 @@ async def test_a_container_that_dies_is_a_model_stream_error(log: LogWatch, tmp_
         stage, container = await stack.enter_async_context(chain(tmp_path))
         sdk = await stack.enter_async_context(client_of(stage.gateway, crt))
         stream = await sdk.open(SCRIPTED, ENDPOINT)
-        container.hurry.set()
+        container.hurry()
         container.begin_stop()
         ending = await stream.until_ended()
     assert ending.events[-1]["parley"]["code"] == "shutting-down"

@@ -176,5 +176,5 @@ async def test_a_drain_leaves_nothing_in_the_log(chatty: RunningGateway, vllm: F
     await client.send_turn(SOUND)
     await vllm.sessions[0].until_received("end")
     chatty.begin_stop()
-    chatty.hurry.set()
+    chatty.hurry()
     await asyncio.gather(client.until_closed(), chatty.until_stopped())

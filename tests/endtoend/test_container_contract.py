@@ -140,8 +140,10 @@ def test_what_the_preset_promises_fits_into_sagemakers_bounds() -> None:
     assert (preset["server.host"], preset["server.port"]) == ("0.0.0.0", 8080)
     assert not {key for key in preset if key.endswith("timeout_s")}
     assert defaults.launch.health_timeout_s <= SAGEMAKER_START_S
-    # The drain with its second for last writes, the port's two closes of 2 s, and the model server's end.
-    worst_s = defaults.drain.timeout_s + 1.0 + 4.0 + defaults.launch.stop_timeout_s
+    # The drain with its time to settle and its second for last writes, the port's two closes of 2 s, and the model
+    # server's end.
+    drain = defaults.drain
+    worst_s = drain.settle_s + drain.timeout_s + 1.0 + 4.0 + defaults.launch.stop_timeout_s
     assert worst_s < SAGEMAKER_STOP_S
 
 

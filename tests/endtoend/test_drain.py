@@ -103,7 +103,7 @@ async def test_a_second_signal_ends_a_turn_that_hangs_at_once(start_gateway: Gat
     idle = await gateway.connect()
     gateway.begin_stop()
     await idle.until_closed()
-    gateway.hurry.set()
+    gateway.hurry()
     assert (await client.until_closed()).error_code == "shutting-down"
     await gateway.until_stopped()
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from random import Random
 
-from parley.access.identity import EventGuard, SignedRequest
+from parley.access.identity import EventGuard, RequestHead
 from parley.access.sigv4.access_key import AccessKey
 from parley.access.sigv4.authenticator import SigV4Authenticator
 from parley.core.errors import ParleyError
@@ -37,12 +37,12 @@ def run(
         _change_events(head, random, reader)
 
 
-def _authenticate(request: SignedRequest) -> EventGuard | None:
+def _authenticate(request: RequestHead) -> EventGuard | None:
     return SigV4Authenticator(Keys(), clock=lambda: NOW_S).authenticate(request).guard
 
 
 def _change_request(head: SignedHead, random: Random) -> None:
-    request = SignedRequest(head.method, head.target, head.fields)
+    request = RequestHead(head.method, head.target, head.fields)
     changed = _changed(request, random)
     try:
         _authenticate(changed)
@@ -51,7 +51,7 @@ def _change_request(head: SignedHead, random: Random) -> None:
     assert _signed_part(changed) == _signed_part(request), "a request was taken that was not signed so"
 
 
-def _changed(request: SignedRequest, random: Random) -> SignedRequest:
+def _changed(request: RequestHead, random: Random) -> RequestHead:
     at = random.randrange(len(request.headers) + 2)
     if at == len(request.headers):
         return dataclasses.replace(request, target=_text(request.target, random))
@@ -75,7 +75,7 @@ def _text(text: str, random: Random) -> str:
     return changed.decode("utf-8", "surrogateescape")
 
 
-def _signed_part(request: SignedRequest) -> tuple[str, str, list[tuple[str, str]]]:
+def _signed_part(request: RequestHead) -> tuple[str, str, list[tuple[str, str]]]:
     """What a signature covers, spaces and the query's bare `?` aside."""
     authorization = " ".join(value for name, value in request.headers if name == "authorization")
     names = authorization.partition("SignedHeaders=")[2].partition(",")[0].split(";")
@@ -107,7 +107,7 @@ def _change_events(head: SignedHead, random: Random, reader: Callable[[EventGuar
             data, is_whole = mutated(b"".join(frames), random), False
 
     def take(pieces: Sequence[bytes]) -> Taken:
-        guard = _authenticate(SignedRequest(head.method, head.target, head.fields))
+        guard = _authenticate(RequestHead(head.method, head.target, head.fields))
         return _take(pieces, reader(guard))
 
     whole = take([data])

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from parley.access.gate import Gate
 from parley.core.errors import ERRORS
 from parley.ingress.http import http_application
 from parley.ingress.upgrades import REALTIME_PATH, SAGEMAKER_PATH
@@ -21,7 +22,7 @@ def test_every_error_stands_beside_its_close_code_and_no_other() -> None:
 def test_every_route_is_listed_and_no_other() -> None:
     section = PAGE.split("## Routes")[1].split("\n## ")[0]
     documented = set(re.findall(r"`(GET|POST) (/[a-z0-9/-]*)`", section))
-    application = http_application(StubHost(), body_max_bytes=1)
+    application = http_application(StubHost(), Gate(), body_max_bytes=1)
     served = {(route.method, route.resource.canonical) for route in application.router.routes() if route.resource}
     assert documented == {(method, path) for method, path in served if method != "HEAD"}
     assert {("GET", REALTIME_PATH), ("GET", SAGEMAKER_PATH)} <= documented

@@ -5,6 +5,7 @@ import hashlib
 
 import pytest
 
+from parley.access.caller import NOBODY
 from parley.core import events as ev
 from parley.core.content import Text
 from parley.core.errors import ParleyError
@@ -52,7 +53,7 @@ async def test_who_comes_back_is_let_in_although_no_session_could_begin(busy: Pa
         socket = await waiting(listener)
         socket.send(CLAIM)
         await resumed(listener)
-        assert listener.host.claims == [("t0ken", 7, "")]
+        assert listener.host.claims == [("t0ken", 7, NOBODY)]
 
 
 @pytest.mark.parametrize("busy", BUSY, ids=lambda error: error.code)
@@ -71,8 +72,8 @@ async def test_whose_token_it_is_is_told_by_a_hash_of_the_credentials() -> None:
         socket = await waiting(listener, Authorization="Bearer abc")
         socket.send(CLAIM)
         await resumed(listener)
-        ((_, _, principal),) = listener.host.claims
-        assert principal == hashlib.sha256(b"Bearer abc").hexdigest()
+        ((_, _, caller),) = listener.host.claims
+        assert caller.principal == hashlib.sha256(b"Bearer abc").hexdigest()
 
 
 async def test_whoever_signs_each_request_anew_is_known_by_their_access_key() -> None:
@@ -83,8 +84,8 @@ async def test_whoever_signs_each_request_anew_is_known_by_their_access_key() ->
             socket = await waiting(listener, Authorization=header)
             socket.send(CLAIM)
             await resumed(listener)
-            ((_, _, principal),) = listener.host.claims
-            principals.append(principal)
+            ((_, _, caller),) = listener.host.claims
+            principals.append(caller.principal)
     assert principals == [hashlib.sha256(b"AKIDEXAMPLE").hexdigest()] * 2
 
 
@@ -92,11 +93,11 @@ async def test_a_session_begins_for_whoever_its_connection_belongs_to() -> None:
     async with listening() as listener:
         await waiting(listener, "/v1/realtime", Authorization="Bearer abc")
         anonymous = await waiting(listener, "/v1/realtime")
-        begun, unnamed = listener.host.principals
+        begun, unnamed = (caller.principal for caller in listener.host.callers)
         assert (len(begun), unnamed) == (64, "")
         anonymous.send(CLAIM)
         await listener.host.claimed()
-        assert listener.host.claims == [("t0ken", 7, "")]
+        assert listener.host.claims == [("t0ken", 7, NOBODY)]
 
 
 async def test_a_session_that_was_begun_in_vain_is_dropped() -> None:
@@ -235,7 +236,7 @@ async def test_a_session_is_taken_up_when_it_was_found() -> None:
         _, on_done = await looked_for(listener)
         on_done(None)
         await resumed(listener)
-        assert listener.host.claims == [("t0ken", 7, "")]
+        assert listener.host.claims == [("t0ken", 7, NOBODY)]
 
 
 async def test_what_follows_meanwhile_is_the_sessions_afterwards() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from parley.access.caller import Caller
 from parley.core.effects import LegPurpose
 from parley.ingress.invocation import ContainerSocket, FrameSink, Invocation, Target
 from parley.upstream.leg import LegSink
@@ -54,7 +55,7 @@ class FakePool(FakeUpstream):
 class Serves:
     """A `Container` that is only looked up."""
 
-    def enter(self, principal: str) -> Callable[[], None]:
+    def enter(self, caller: Caller) -> Callable[[], None]:
         raise AssertionError("it is only looked up")
 
     async def open(self, path: str, query: str, request_id: str, sink: FrameSink) -> ContainerSocket:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from parley.server.app import Gateway
 from parley.server.ready import Http2Address
 from parley.server.settings.document import EndpointSettings
 from tests.support.gateway import RunningGateway, Values, gateway_settings
@@ -44,9 +43,9 @@ class Http2Gateway(RunningGateway):
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            gateway = Gateway(self.settings, tasks, self._announce)
+            gateway = self.make(tasks)
             self.port = await gateway.start()
             self.address = gateway.http2
             self._listening.set()
             await self._stopping.wait()
-            await gateway.stop(self.hurry)
+            await gateway.stop()

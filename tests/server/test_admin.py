@@ -8,11 +8,12 @@ import msgspec
 import pytest
 
 from parley.server.admin.openapi import ErrorBody, document
-from parley.server.admin.port import BODY_MAX_BYTES, admin_token
+from parley.server.admin.port import BODY_MAX_BYTES
 from parley.server.admin.routes import PREFIX, ROUTES
 from parley.server.settings.document import Settings
 from parley.server.settings.sources import SettingsError, load
 from parley.server.start import StartError
+from parley.server.trust import admin_token
 from tests.support.admin import AdminApi, eventually, free_port
 from tests.support.client import Client
 from tests.support.fake_vllm import FakeVllm
@@ -93,6 +94,12 @@ async def test_sessions_of_another_state_are_left_out(admin: AdminApi, client: C
     assert (page["sessions"], page["total"]) == ([], 1)
 
 
+async def test_sessions_are_found_by_what_their_ids_begin_with(admin: AdminApi, client: Client) -> None:
+    (one,) = (await admin.get("sessions"))["sessions"]
+    assert [each["id"] for each in (await admin.get(f"sessions?prefix={one['id'][:9]}"))["sessions"]] == [one["id"]]
+    assert await admin.get("sessions?prefix=sess-none") == {"sessions": [], "next": "", "total": 1}
+
+
 async def test_sessions_that_were_refused_are_counted_by_code(start_gateway: GatewayStarter) -> None:
     port = free_port()
     gateway = await start_gateway(admin={"port": port}, server={"port": 0, "max_sessions": 1})
@@ -139,6 +146,31 @@ async def test_a_session_that_moves_goes_to_another_model_server(start_gateway: 
 
         await eventually("it is on the other", has_moved)
         await client.close()
+
+
+async def test_a_session_on_a_full_model_server_is_told_that_another_is_ready(
+    start_gateway: GatewayStarter, vllm: FakeVllm
+) -> None:
+    async with FakeVllm() as other:
+        port = free_port()
+        gateway = await start_gateway(
+            admin={"port": port}, upstream={"url": "", "urls": (vllm.url, other.url), "max_sessions": 1}
+        )
+        admin = AdminApi(port)
+
+        async def are_ready() -> bool:
+            return all(one["state"] == "ready" for one in (await admin.get("upstreams"))["upstreams"])
+
+        await eventually("both are ready", are_ready)
+        await gateway.open()
+        (one,) = (await admin.get("sessions"))["sessions"]
+
+        async def is_full() -> bool:
+            states = {each["state"] for each in (await admin.get("upstreams"))["upstreams"]}
+            return states == {"ready", "full"} and bool((await admin.get(f"sessions/{one['id']}"))["members"])
+
+        await eventually("its model server is full", is_full)
+        assert (await admin.post(f"sessions/{one['id']}/move", within_s=0))["others"] == 1
 
 
 async def test_a_model_server_is_drained_and_used_again(admin: AdminApi) -> None:
@@ -194,6 +226,7 @@ async def test_a_drained_node_still_ends_when_it_is_told_to_stop(gateway: Runnin
         ("DELETE", "node", "bad-request", 405),
         ("GET", "sessions?limit=0", "bad-request", 400),
         ("GET", "sessions?state=dead", "bad-request", 400),
+        ("GET", f"sessions?prefix={65 * 'a'}", "bad-request", 400),
         ("GET", "node?window_s=NaN", "bad-request", 400),
         ("GET", "node?other=1", "bad-request", 400),
     ],

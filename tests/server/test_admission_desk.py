@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from parley.access.caller import NOBODY
 from parley.core import events as ev
 from parley.core.admission import AdmissionLimits
 from parley.core.effects import LegPurpose
@@ -29,12 +30,12 @@ class Desk:
         self.pool = FakePool(self.changes, streams=streams)
         self.ahead_s = 0.0
         loop = asyncio.get_running_loop()
-        self.desk = AdmissionDesk(limits, lambda principal: Tenant(principal), lambda: loop.time() + self.ahead_s)
+        self.desk = AdmissionDesk(limits, lambda caller: Tenant(caller.principal), lambda: loop.time() + self.ahead_s)
         self.desk.serve(self.pool)
         self.tasks: list[asyncio.Task[LegConnection]] = []
 
     def enter(self) -> Seat:
-        return self.desk.enter(self.pool, "m", "")
+        return self.desk.enter(self.pool, "m", NOBODY)
 
     def begin(self, seat: Seat, sink: Sink, purpose: LegPurpose = LegPurpose.NEW) -> "asyncio.Task[LegConnection]":
         """Ask for a leg as a runner does."""
@@ -361,11 +362,11 @@ async def test_a_pool_that_is_away_says_so_to_those_who_live_and_lets_new_ones_w
 
 async def test_a_session_from_another_node_has_its_place_at_once_and_a_stream_when_it_asks() -> None:
     async with desk(sessions_max=1, queue_max=1) as one:
-        seat = one.desk.enter(one.pool, "m", "", returns=True)
+        seat = one.desk.enter(one.pool, "m", NOBODY, returns=True)
         assert (one.desk.view.live, one.pool.used) == (1, 0)
         await bounded("its leg", one.begin(seat, Sink(), LegPurpose.RETURN))
         with pytest.raises(ParleyError, match="at-capacity"):
-            one.desk.enter(one.pool, "m", "", returns=True)
+            one.desk.enter(one.pool, "m", NOBODY, returns=True)
 
 
 async def test_the_view_says_how_things_stand() -> None:

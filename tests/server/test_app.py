@@ -147,7 +147,7 @@ async def test_while_it_settles_it_says_that_it_is_not_ready_and_takes_sessions(
     client = await gateway.open()
     await client.send_turn(pcm(1.0))
     assert await client.result() == transcript(16_000)
-    gateway.hurry.set()
+    gateway.hurry()
     assert (await client.until_closed()).error_code == "shutting-down"
     await gateway.until_stopped()
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from parley.access.caller import Caller
 from parley.core import events as ev
 from parley.core.errors import ParleyError
 from parley.core.limits import SessionLimits
@@ -89,7 +90,7 @@ class Host:
         self.adopted: list[StoredSession] = []
         self.refuses_with: ParleyError | None = None
 
-    def adopt(self, stored: StoredSession) -> SessionRunner:
+    def adopt(self, stored: StoredSession, caller: Caller) -> SessionRunner:
         if self.refuses_with is not None:
             raise self.refuses_with
         self.adopted.append(stored)
@@ -129,7 +130,7 @@ class Scene:
 
     async def refusal(self, principal: str = OWNER, *, token: str = TOKEN, handover: Handover | None = None) -> str:
         with pytest.raises(ParleyError) as caught:
-            await bounded("an answer", (handover or self.handover).fetch(token, principal))
+            await bounded("an answer", (handover or self.handover).fetch(token, Caller(principal)))
         return caught.value.code
 
 
@@ -148,7 +149,7 @@ async def scene(log: LogWatch) -> AsyncIterator[Scene]:
 async def test_what_is_left_is_what_the_session_was_and_whose(scene: Scene) -> None:
     runner = await scene.left()
     assert runner.told == [ev.StateStored()]
-    await scene.handover.fetch(TOKEN, OWNER)
+    await scene.handover.fetch(TOKEN, Caller(OWNER))
     assert scene.host.adopted == [
         StoredSession(
             session_id="sess-1",
@@ -221,18 +222,18 @@ async def test_a_state_that_can_not_be_taken_out_again_is_left_to_expire(scene: 
 
 
 async def test_what_nobody_left_is_not_there(scene: Scene) -> None:
-    assert await scene.handover.fetch(TOKEN, OWNER) is None
+    assert await scene.handover.fetch(TOKEN, Caller(OWNER)) is None
 
 
 async def test_it_is_had_once(scene: Scene) -> None:
     await scene.left()
-    runners = [await scene.handover.fetch(TOKEN, OWNER) for _ in range(2)]
+    runners = [await scene.handover.fetch(TOKEN, Caller(OWNER)) for _ in range(2)]
     assert [runner is None for runner in runners] == [False, True]
 
 
 async def test_who_had_it_may_leave_it_again(scene: Scene) -> None:
     await scene.left()
-    runner = await scene.handover.fetch(TOKEN, OWNER)
+    runner = await scene.handover.fetch(TOKEN, Caller(OWNER))
     assert runner is not None
     scene.handover.leave(runner, "voxtral", 1_280)
     await scene.store.changes.until("it is there", lambda: len(scene.store) == 1)
@@ -243,7 +244,7 @@ async def test_who_had_it_may_leave_it_again(scene: Scene) -> None:
 async def test_another_principal_gets_nothing_and_takes_nothing_away(scene: Scene) -> None:
     await scene.left()
     assert await scene.refusal("other") == "wrong-principal"
-    assert await scene.handover.fetch(TOKEN, OWNER) is not None
+    assert await scene.handover.fetch(TOKEN, Caller(OWNER)) is not None
 
 
 async def test_a_host_that_refuses_leaves_it_to_others(scene: Scene) -> None:
@@ -251,7 +252,7 @@ async def test_a_host_that_refuses_leaves_it_to_others(scene: Scene) -> None:
     scene.host.refuses_with = ParleyError("at-capacity")
     assert await scene.refusal() == "at-capacity"
     scene.host.refuses_with = None
-    assert await scene.handover.fetch(TOKEN, OWNER) is not None
+    assert await scene.handover.fetch(TOKEN, Caller(OWNER)) is not None
 
 
 async def test_a_node_without_the_model_leaves_it_to_others(scene: Scene) -> None:
@@ -264,13 +265,13 @@ async def test_a_node_without_the_model_leaves_it_to_others(scene: Scene) -> Non
 async def test_a_node_that_does_not_know_its_model_yet_takes_any(scene: Scene) -> None:
     await scene.left()
     scene.host.model = ""
-    assert await scene.handover.fetch(TOKEN, OWNER) is not None
+    assert await scene.handover.fetch(TOKEN, Caller(OWNER)) is not None
 
 
 async def test_its_time_is_its_own_whatever_the_store_says(scene: Scene) -> None:
     await scene.left()
     scene.now += 31.0
-    assert await scene.handover.fetch(TOKEN, OWNER) is None
+    assert await scene.handover.fetch(TOKEN, Caller(OWNER)) is None
 
 
 async def test_a_token_of_another_kind_is_told_so(scene: Scene) -> None:
@@ -301,7 +302,7 @@ async def test_a_state_of_a_newer_release_stays(scene: Scene) -> None:
 async def test_a_store_that_does_not_take_back_is_logged(scene: Scene, log: LogWatch) -> None:
     await put(scene, lambda sealed: sealed)
 
-    def refuse(stored: StoredSession) -> SessionRunner:
+    def refuse(stored: StoredSession, caller: Caller) -> SessionRunner:
         scene.store.fails_with = FULL
         raise ParleyError("at-capacity")
 
@@ -348,7 +349,7 @@ def test_the_largest_state_follows_from_the_sessions_bounds() -> None:
 async def test_what_a_fetch_that_was_given_up_takes_is_put_back(scene: Scene) -> None:
     await scene.left()
     scene.store.may_go_on.clear()
-    fetching = asyncio.create_task(scene.handover.fetch(TOKEN, OWNER))
+    fetching = asyncio.create_task(scene.handover.fetch(TOKEN, Caller(OWNER)))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     fetching.cancel()
@@ -360,7 +361,7 @@ async def test_what_a_fetch_that_was_given_up_takes_is_put_back(scene: Scene) ->
 
 async def test_no_call_of_the_store_outlives_it(scene: Scene) -> None:
     scene.store.may_go_on.clear()
-    fetching = asyncio.create_task(scene.handover.fetch(TOKEN, OWNER))
+    fetching = asyncio.create_task(scene.handover.fetch(TOKEN, Caller(OWNER)))
     await asyncio.sleep(0)
     await bounded("the end", scene.handover.close())
     assert not scene.handover._calls

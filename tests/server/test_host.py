@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from parley.access.caller import NOBODY, Caller
 from parley.core import events as ev
 from parley.core.admission import AdmissionLimits
 from parley.core.errors import ParleyError
@@ -93,7 +94,7 @@ class Node:
 
     def open(self, *, principal: str = "", name: SessionName | None = None) -> ClientPort:
         self.attachments.append(FakeAttachment(self.changes))
-        return self.host.open(self.attachments[-1], principal=principal, name=name)
+        return self.host.open(self.attachments[-1], caller=Caller(principal), name=name)
 
     def detached(self) -> str:
         """A session whose client opted in and is gone; its token."""
@@ -107,7 +108,7 @@ class Node:
     def resumed(self, token: str, principal: str = "") -> FakeAttachment:
         """Another connection takes a session up."""
         attachment = FakeAttachment(self.changes)
-        self.host.resume(attachment, token, 0, principal).start()
+        self.host.resume(attachment, token, 0, Caller(principal)).start()
         return attachment
 
     async def at_work(self) -> ClientPort:
@@ -133,7 +134,7 @@ class Node:
 
     def refusal(self, principal: str = "") -> ParleyError:
         with pytest.raises(ParleyError) as caught:
-            self.host.check(principal)
+            self.host.check(Caller(principal))
         with pytest.raises(ParleyError) as again:
             self.open(principal=principal)
         assert again.value.code == caught.value.code
@@ -357,7 +358,7 @@ async def test_a_session_comes_back_at_another_host_of_the_node() -> None:
     async with node() as one:
         token = one.detached()
         attachment = FakeAttachment(one.changes)
-        one.make_host("second").resume(attachment, token, 0, "").start()
+        one.make_host("second").resume(attachment, token, 0, NOBODY).start()
         assert attachment.told == ["Resumed"]
 
 

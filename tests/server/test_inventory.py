@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from parley.access.caller import NOBODY
 from parley.cli.sessions import STATES
 from parley.core import events as ev
 from parley.observe.loop_lag import LoopLag
@@ -88,6 +89,18 @@ async def test_pages_follow_each_other_while_sessions_end(scene: Scene) -> None:
     assert ([one.id for one in rest.sessions], rest.next) == (everybody[2:], "")
 
 
+async def test_sessions_are_found_by_what_their_ids_begin_with(scene: Scene) -> None:
+    for _ in range(4):
+        scene.node.open().start()
+    everybody = scene.ids
+    assert scene.inventory.sessions(prefix=everybody[2]).sessions[0].id == everybody[2]
+    first = scene.inventory.sessions(prefix="sess-", limit=3)
+    assert [one.id for one in first.sessions] == everybody[:3]
+    assert [one.id for one in scene.inventory.sessions(prefix="sess-", after=first.next).sessions] == everybody[3:]
+    none = scene.inventory.sessions(prefix=everybody[2][1:])
+    assert (none.sessions, none.next, none.total) == ([], "", 4)
+
+
 async def test_a_page_is_bounded_whatever_is_asked_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("parley.server.admin.inventory.PAGE_MAX", 1)
     for _ in range(2):
@@ -147,7 +160,7 @@ async def test_a_node_is_as_ready_as_its_model_servers(
 
 
 async def test_a_place_that_is_no_sessions_counts_as_one_in_use(scene: Scene) -> None:
-    give_back = scene.node.desk.hold(scene.node.upstream, "echo/blue", "")
+    give_back = scene.node.desk.hold(scene.node.upstream, "echo/blue", NOBODY)
     node = scene.inventory.node(5.0)
     assert (node.live, node.places, node.live_max) == (0, 1, 8)
     give_back()

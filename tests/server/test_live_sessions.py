@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from parley.access.caller import Caller
 from parley.core.errors import ParleyError
 from parley.ingress.attachment import SessionName
 from parley.server.handover import Handover
@@ -16,6 +17,9 @@ from tests.support.logs import LogWatch
 from tests.support.waiting import Changes
 
 TOKEN = "p1." + "A" * 43
+
+
+ME = Caller("me")
 
 
 class Port:
@@ -85,7 +89,7 @@ class Scene:
         )
 
     def fetch(self, token: str = TOKEN) -> bool:
-        return self.live.fetch(token, "me", self._done)
+        return self.live.fetch(token, ME, self._done)
 
     def _done(self, error: ParleyError | None) -> None:
         self.answers.append("" if error is None else error.code)
@@ -113,7 +117,7 @@ async def test_a_session_that_is_found_is_started_and_known_here(scene: Scene) -
     assert scene.fetch()
     assert await scene.until_answered() == [""]
     assert runner.starts == 1
-    assert cast(object, scene.live.claim(TOKEN, "me")) is runner
+    assert cast(object, scene.live.claim(TOKEN, ME)) is runner
     assert not scene.fetch(), "it is here"
 
 
@@ -128,7 +132,7 @@ async def test_a_session_that_is_not_there_is_left_to_resume_to_refuse(scene: Sc
     scene.fetch()
     assert await scene.until_answered() == [""]
     with pytest.raises(ParleyError, match="unknown-session"):
-        scene.live.claim(TOKEN, "me")
+        scene.live.claim(TOKEN, ME)
 
 
 async def test_why_it_can_not_go_on_here_is_told(scene: Scene) -> None:
@@ -173,17 +177,17 @@ async def test_a_session_that_has_left_is_told_from_one_that_ended(scene: Scene)
     assert scene.way.noted == [token]
     runner.ended, runner.outcome = True, "moved"
     with pytest.raises(ParleyError, match="moved"):
-        scene.live.claim(token, "me")
+        scene.live.claim(token, ME)
     scene.live.begin(cast(SessionRunner, runner), lambda: None)
     runner.over.set()
     await scene.live.empty.wait()
     assert (scene.live.moved, scene.live.ended, scene.way.noted) == (1, 0, [])
     with pytest.raises(ParleyError, match="unknown-session"):
-        scene.live.claim(token, "me")
+        scene.live.claim(token, ME)
 
 
 async def test_without_a_store_nobody_is_looked_for() -> None:
     async with asyncio.TaskGroup() as tasks:
         live = LiveSessions(random=random.Random(1).randbytes, window_s=30.0, retry_after_s=2.0, tasks=tasks)
-        assert not live.fetch(TOKEN, "me", lambda _error: None)
+        assert not live.fetch(TOKEN, ME, lambda _error: None)
         await live.close()

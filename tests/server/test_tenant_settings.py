@@ -47,7 +47,6 @@ def test_a_tenant_is_all_the_clients_that_it_names(tmp_path: Path) -> None:
     ("text", "problem"),
     [
         ("[[tenants]]\n" + KEY, "tenants, entry 1, name is missing: it is what messages and listings call it"),
-        (entry(""), "tenants, entry 1, access_keys or principals is needed: nobody would be of this tenant"),
         (
             entry('principals = ["Bearer hunter2"]'),
             "tenants, entry 1, principals: entry 1 must be a SHA-256: 64 digits from 0 to 9 and a to f",

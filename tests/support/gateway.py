@@ -45,7 +45,7 @@ class RunningGateway:
         self._listening = asyncio.Event()
         self._ready = asyncio.Event()
         self._stopping = asyncio.Event()
-        self.hurry = asyncio.Event()
+        self._gateway: Gateway | None = None
         self._task: asyncio.Task[None] | None = None
         self._clients: list[Client] = []
         self._sockets: list[RawSocket] = []
@@ -94,6 +94,16 @@ class RunningGateway:
         """SIGTERM. `hurry` is the second one."""
         self._stopping.set()
 
+    def hurry(self) -> None:
+        """End what is left at once."""
+        if self._gateway is not None:
+            self._gateway.draining.hurry()
+
+    def make(self, tasks: asyncio.TaskGroup) -> Gateway:
+        """The gateway, not started yet."""
+        self._gateway = Gateway(self.settings, tasks, self._announce)
+        return self._gateway
+
     async def until_stopped(self) -> None:
         assert self._task is not None
         await bounded("the gateway stops", asyncio.shield(self._task))
@@ -104,21 +114,21 @@ class RunningGateway:
             socket.abort()
         for client in self._clients:
             await client.close()
-        self.hurry.set()
+        self.hurry()
         self.begin_stop()
         if self._task is not None:
             await bounded("the gateway stops", self._task)
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            gateway = Gateway(self.settings, tasks, self._announce)
+            gateway = self.make(tasks)
             self.port = await gateway.start()
             self._listening.set()
             signalling = tasks.create_task(self._signal(gateway))
             is_over = False
             while not is_over:
                 await gateway.draining.asked.wait()
-                is_over = await gateway.stop(self.hurry)
+                is_over = await gateway.stop()
             signalling.cancel()
 
     async def _signal(self, gateway: Gateway) -> None:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from parley.access.caller import NOBODY, Caller
+from parley.access.gate import Gate
 from parley.core import events as ev
 from parley.core.content import Audio
 from parley.core.errors import ParleyError
@@ -69,15 +71,15 @@ class StubHost:
         self.refuses_check: ParleyError | None = None
         self.refuses_open: ParleyError | None = None
         self.refuses_resume: ParleyError | None = None
-        self.principals: list[str] = []
-        self.claims: list[tuple[str, int, str]] = []
+        self.callers: list[Caller] = []
+        self.claims: list[tuple[str, int, Caller]] = []
         self.refuses_fetch: ParleyError | None = None
         self.looks_for_sessions = False
         self.fetches: list[OnFetched] = []
         self._named = 0
         self._changes = Changes()
 
-    def check(self, principal: str | None = None) -> None:
+    def check(self, caller: Caller | None = None, endpoint: str = "") -> None:
         if self.refuses_check is not None:
             raise self.refuses_check
 
@@ -97,20 +99,21 @@ class StubHost:
         self,
         attachment: Attachment,
         *,
-        principal: str = "",
+        caller: Caller = NOBODY,
+        endpoint: str = "",
         name: SessionName | None = None,
         arrival: int = 1,
         forward_empty_deltas: bool | None = None,
     ) -> StubSession:
         if self.refuses_open is not None:
             raise self.refuses_open
-        self.principals.append(principal)
+        self.callers.append(caller)
         return self._begin(attachment, name or self.new_name())
 
     def next_arrival(self) -> int:
         return 1
 
-    def fetch(self, token: str, principal: str, on_done: OnFetched) -> bool:
+    def fetch(self, token: str, caller: Caller, on_done: OnFetched) -> bool:
         if self.refuses_fetch is not None:
             raise self.refuses_fetch
         if self.looks_for_sessions:
@@ -119,9 +122,9 @@ class StubHost:
         return self.looks_for_sessions
 
     def resume(
-        self, attachment: Attachment, token: str, seq: int, principal: str, *, arrival: int | None = None
+        self, attachment: Attachment, token: str, seq: int, caller: Caller, *, arrival: int | None = None
     ) -> StubSession:
-        self.claims.append((token, seq, principal))
+        self.claims.append((token, seq, caller))
         if self.refuses_resume is not None:
             raise self.refuses_resume
         return self._begin(attachment, SessionName("sess-resumed", 0))
@@ -181,8 +184,8 @@ async def listening(
 ) -> AsyncIterator[Listener]:
     """A listener on a free port of loopback."""
     host = StubHost()
-    http = http_application(host, body_max_bytes=body_max_bytes, stall_timeout_s=stall_timeout_s)
-    port = Port(Upgrades(host, socket_limits), http, port_limits, socket_limits)
+    http = http_application(host, Gate(), body_max_bytes=body_max_bytes, stall_timeout_s=stall_timeout_s)
+    port = Port(Upgrades(host, socket_limits, Gate()), http, port_limits, socket_limits)
     listener = Listener(host, port, await port.start("127.0.0.1", 0))
     try:
         yield listener

@@ -83,8 +83,12 @@ class Locks:
         return {
             "tls_certificate_file": str(self.certificate_file),
             "tls_key_file": str(self.key_file),
-            "credentials_file": str(self.credentials_file),
         }
+
+    @property
+    def access(self) -> dict[str, str]:
+        """The keys of the section `access`."""
+        return {"credentials_file": str(self.credentials_file)}
 
 
 class SageMakerGateway(Http2Gateway):
@@ -94,7 +98,9 @@ class SageMakerGateway(Http2Gateway):
         self, url: str, folder: Path, endpoints: Sequence[EndpointSettings] = (), /, **sections: Values
     ) -> None:
         locks = Locks.make(folder)
-        super().__init__(url, endpoints, **{**sections, "http2": {**locks.settings, **sections.get("http2", {})}})
+        http2 = {**locks.settings, **sections.get("http2", {})}
+        access = {**locks.access, **sections.get("access", {})}
+        super().__init__(url, endpoints, **{**sections, "http2": http2, "access": access})
         self.authority_file = locks.authority_file
 
     @property

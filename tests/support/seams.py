@@ -97,6 +97,7 @@ class FakeAttachment:
         self.seqs: list[int] = []
         self.notices: list[Notice] = []
         self.tokens: list[str] = []
+        self.retentions: list[str] = []
         self.ended: list[ParleyError | None] = []
         self.on_told: Callable[[str], None] = lambda _what: None
         self._changes = changes
@@ -114,8 +115,9 @@ class FakeAttachment:
         self.notices.append(notice)
         self._tell(type(notice).__name__, seq)
 
-    def send_token(self, token: str, window_s: float) -> None:
+    def send_token(self, token: str, window_s: float, retention: str = "") -> None:
         self.tokens.append(token)
+        self.retentions.append(retention)
         self._tell("token")
 
     def pause_input(self) -> None:

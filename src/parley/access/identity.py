@@ -1,20 +1,41 @@
-"""What a listener asks of whoever decides who may come in, and what it is told."""
+"""What a listener hands over to have decided who may come in, and what it is told."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from parley.access.caller import Caller
 from parley.wire.event_stream import Message
 
 
 @dataclass(frozen=True, slots=True)
-class SignedRequest:
-    """A request's head as it was signed: `target` is the path with its query as they came, `headers` the fields in
-    the order of the wire with names in lower case, `:authority` among them as such. Bytes of the wire are decoded as
-    UTF-8 with `surrogateescape`, so that they can be had back."""
+class CertificateNames:
+    """Whom a client certificate, which TLS has verified, was made out to: its URIs, its DNS names, its common name.
+
+    `expires_at_s` is when it ends, in seconds since 1970."""
+
+    uris: tuple[str, ...] = ()
+    dns_names: tuple[str, ...] = ()
+    common_name: str = ""
+    expires_at_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """A request's head as it came: `target` is the path with its query, `headers` the fields in the order of the wire
+    with names in lower case, `:authority` among them as such. Bytes of the wire are decoded as UTF-8 with
+    `surrogateescape`, so that they can be had back. `certificate` is the client's, where TLS has asked for one.
+    `signs_events` says that what follows is a stream of events that a signer of the head signs as well.
+    """
 
     method: str
     target: str
     headers: tuple[tuple[str, str], ...] = field(repr=False)
+    certificate: CertificateNames | None = field(default=None, repr=False)
+    signs_events: bool = False
+
+    def values(self, name: str) -> list[str]:
+        """What the fields of this name say, in their order."""
+        return [value for other, value in self.headers if other == name]
 
 
 class EventGuard(Protocol):
@@ -31,20 +52,19 @@ class EventGuard(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who sent a request. `principal` is empty for nobody in particular; `guard` is None where events are taken as they
-    come, signed or not."""
+    """Who sent a request; `guard` is None where events are taken as they come, signed or not."""
 
-    principal: str
-    guard: EventGuard | None
+    caller: Caller
+    guard: EventGuard | None = None
 
 
 class Authenticator(Protocol):
-    """Says who sent a request."""
+    """Says who sent a request: by all kinds of credentials, or by one."""
 
-    def authenticate(self, request: SignedRequest) -> Identity:
+    def authenticate(self, request: RequestHead) -> Identity:
         """Who sent it.
 
         Raises:
-            ParleyError: not-authenticated, unknown-credentials, expired-credentials, invalid-signature, clock-skew,
-                request-replayed or at-capacity.
+            ParleyError: why nobody can be told; one of the errors of `core/access_errors.py`, bad-request or
+                at-capacity.
         """

@@ -1,6 +1,8 @@
 """Asks a node's admin API, and says what to do when it does not answer."""
 
+import http.client
 import json
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -14,7 +16,23 @@ _ANSWER_MAX_BYTES = 16_777_216
 _PREFIX = "/admin/v1"
 _PAGE = 1_000
 _PREFIX_MIN_CHARS = 4
+_AMBIGUOUS_MAX = 4
 _ID_STEM = "sess-"
+
+
+class Refused(Failure):
+    """The node answered with an error of this `code`."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """The admin API sends nobody elsewhere, and the token is for nobody else."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """Nowhere."""
 
 
 class AdminClient:
@@ -32,7 +50,7 @@ class AdminClient:
         if token_file is not None:
             self._headers["Authorization"] = f"Bearer {_read(token_file)}"
         # A proxy has no business here.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
 
     def get(self, path: str, **query: object) -> Any:
         """What is there."""
@@ -47,8 +65,8 @@ class AdminClient:
         """Take something back."""
         return self._ask("DELETE", path)
 
-    def sessions(self, state: str = "", limit: int = _PAGE) -> tuple[list[dict[str, Any]], int]:
-        """So many sessions at the most, page by page, and how many there are in all states."""
+    def sessions(self, state: str = "", limit: int = _PAGE) -> tuple[list[dict[str, Any]], int, bool]:
+        """So many sessions at the most, page by page; how many there are in all states; and whether more follow."""
         found: list[dict[str, Any]] = []
         after = ""
         while True:
@@ -57,22 +75,27 @@ class AdminClient:
             found += page["sessions"]
             after = page["next"]
             if not after or len(found) >= limit:
-                return found, page["total"]
+                return found, page["total"], bool(after)
 
     def find(self, given: str) -> str:
         """The id of the one session whose id begins so, with or without what all ids begin with."""
         stem = given if given.startswith(_ID_STEM) else _ID_STEM + given
         if len(stem) - len(_ID_STEM) < _PREFIX_MIN_CHARS:
             raise Misuse(f"wrong-usage: give {_PREFIX_MIN_CHARS} characters of the session's id at least.")
-        found = [one["id"] for one in self.sessions(limit=1_000_000)[0] if one["id"].startswith(stem)]
+        page = self.get("/sessions", prefix=stem, limit=_AMBIGUOUS_MAX)
+        found = [str(one["id"]) for one in page["sessions"]]
         if not found:
             raise Failure(
                 f"session-not-found: no live session has an id that begins with {given}. `parley sessions` lists them; "
                 "it may have ended, or have moved to another server."
             )
         if len(found) > 1:
-            raise Misuse(f"wrong-usage: {len(found)} sessions have ids that begin with {given}; give more of it.")
-        return str(found[0])
+            more = ", ..." if page["next"] else ""
+            raise Misuse(
+                f"wrong-usage: several sessions have ids that begin with {given}; give more of it: "
+                f"{', '.join(found)}{more}"
+            )
+        return found[0]
 
     def _ask(self, method: str, path: str, fields: dict[str, Any] | None = None) -> Any:
         body = None if fields is None else json.dumps(fields).encode()
@@ -84,34 +107,64 @@ class AdminClient:
                 return json.loads(answer.read(_ANSWER_MAX_BYTES))
         except urllib.error.HTTPError as error:
             with error:
-                raise _refusal(error.code, error.read(_ANSWER_MAX_BYTES), self._url) from None
-        except ValueError:
-            raise Failure(f"admin-unknown: what listens on {self._url} is no admin API of Parley's.") from None
+                raise self._refusal(error.code, error.read(_ANSWER_MAX_BYTES)) from None
+        except (ValueError, http.client.HTTPException):
+            raise self._unknown("") from None
         except OSError as error:
-            reason = getattr(error, "reason", error)
-            raise Failure(
-                f"admin-unreachable: nothing answers on {self._url} ({getattr(reason, 'strerror', None) or reason}). "
-                "`parley serve --admin` opens the admin API there; --admin or PARLEY_ADMIN_URL says where else it is."
-            ) from None
+            raise _unreachable(self._url, getattr(error, "reason", error)) from None
 
+    def _refusal(self, status: int, body: bytes) -> Failure:
+        try:
+            error = json.loads(body)["error"]
+            code, message = str(error["code"]), str(error["message"])
+        except (ValueError, KeyError, TypeError):
+            return self._unknown(f"; it answered {status}")
+        if code == "not-found":
+            return Failure(
+                f"admin-unknown: {self._url} is a Parley server, but not its admin API: most likely the port for "
+                "clients. `parley serve --admin` says at its start where the admin API is, 9901 unless told otherwise."
+            )
+        if code == "invalid-token":
+            has_token = "Authorization" in self._headers
+            return Refused(code, _OTHER_GIVEN if has_token else _NONE_GIVEN)
+        return Refused(code, message)
 
-def _refusal(status: int, body: bytes, url: str) -> Failure:
-    try:
-        error = json.loads(body)["error"]
-        code, message = str(error["code"]), str(error["message"])
-    except (ValueError, KeyError, TypeError):
-        return Failure(f"admin-unknown: what listens on {url} is no admin API of Parley's; it answered {status}.")
-    if code == "invalid-token":
+    def _unknown(self, answer: str) -> Failure:
         return Failure(
-            "invalid-token: this admin API takes a token that was not given, or another one. Name the file that holds "
-            "it with --token-file or PARLEY_ADMIN_TOKEN_FILE; the server's is in admin.token_file."
+            f"admin-unknown: what listens on {self._url} is no admin API of Parley's{answer}. "
+            "--admin or PARLEY_ADMIN_URL says where it is."
         )
-    return Failure(f"{code}: {message}")
+
+
+_NONE_GIVEN = (
+    "this admin API wants a token, and none was given. Name the file that holds it with --token-file or "
+    "PARLEY_ADMIN_TOKEN_FILE; the server's is in admin.token_file."
+)
+_OTHER_GIVEN = (
+    "the token that was given is not this server's. Name the file that holds it with --token-file or "
+    "PARLEY_ADMIN_TOKEN_FILE: what the server's admin.token_file held when it started."
+)
+
+
+def _unreachable(url: str, reason: object) -> Failure:
+    if isinstance(reason, ssl.SSLError):
+        why = getattr(reason, "verify_message", "") or reason.reason or "no TLS"
+        return Failure(
+            f"admin-unreachable: {url} can't be asked over TLS ({why}). The admin API itself speaks plain HTTP: give "
+            "an http:// URL, or see to the TLS that is in front of it."
+        )
+    return Failure(
+        f"admin-unreachable: nothing answers on {url} ({getattr(reason, 'strerror', None) or reason}). "
+        "`parley serve --admin` opens the admin API there; --admin or PARLEY_ADMIN_URL says where else it is."
+    )
 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text().strip()
+        token = path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise Misuse(f"token-unreadable: {path} can't be read: {reason}.") from None
+    if not token or not token.isascii() or not token.isprintable():
+        raise Misuse(f"token-unreadable: {path} holds no token: one line of ASCII characters.")
+    return token

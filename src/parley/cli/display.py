@@ -5,6 +5,7 @@ It is drawn on a terminal only; elsewhere nothing is shown until there is a resu
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -17,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parley.cli.interruption import line_of
-from parley.client.events import Interruption, Lagging, Queued, Recovered, SessionResumed
+from parley.client.events import Expiring, GoingAway, Interruption, Lagging, Queued, Recovered, SessionResumed
 
 REFRESH_INTERVAL_S = 0.08
 """The least time between two drawings: a step of the model."""
@@ -87,7 +88,8 @@ class LiveDisplay:
         self._sent_s = 0.0
         self._text = ""
         self._newest = ""
-        self._status = Text()
+        self._event: Interruption | None = None
+        self._event_at_s = 0.0
         self._began_s: float | None = None
         self._first_text_s: float | None = None
         self._drawn_s = float("-inf")
@@ -125,10 +127,9 @@ class LiveDisplay:
 
     def interrupted(self, event: Interruption) -> None:
         """A connection or a model server was lost, found again or waited for, or is about to go."""
-        is_over = isinstance(event, SessionResumed | Recovered) or event in (Queued(0), Lagging(0))
-        self._status = Text(f"  {line_of(event)}", style="green" if is_over else "yellow")
         # Whatever was drawn just now: while the connection is away nothing else draws.
-        self._drawn_s = self._clock()
+        self._event, self._event_at_s = event, self._clock()
+        self._drawn_s = self._event_at_s
         self._live.refresh()
 
     def _draw(self) -> None:
@@ -139,8 +140,9 @@ class LiveDisplay:
 
     def render(self) -> RenderableType:
         """What is on the screen now."""
-        status = (self._status,) if self._status else ()
-        return Group("", self._progress(), *status, "", Padding(self._transcript(), (0, 2)), "")
+        event = None if self._event is None else _still(self._event, self._clock() - self._event_at_s)
+        status = () if event is None else (_status(event),)
+        return Group("", self._progress(), *status, "", Padding(self._transcript(len(status)), (0, 2)), "")
 
     def _progress(self) -> Table:
         line = Table.grid(padding=(0, 1))
@@ -163,14 +165,31 @@ class LiveDisplay:
         line.add_row(" ", Text(self._name, style="bold", no_wrap=True), bar, done, Text(first, style="dim"))
         return line
 
-    def _transcript(self) -> Text:
+    def _transcript(self, status_lines: int) -> Text:
         # The newest words stand out, and the cursor shows where the next ones come.
         text = Text.assemble(self._text.lstrip(), (self._newest if self._text else self._newest.lstrip(), "bold cyan"))
         text.append("▌", style="cyan")
         width = max(20, min(TEXT_MAX_COLUMNS, self._console.width - 4))
         lines = text.wrap(self._console, width)
-        shown = max(1, min(TEXT_MAX_LINES, self._console.height - 6 - bool(self._status)))
+        shown = max(1, min(TEXT_MAX_LINES, self._console.height - 6 - status_lines))
         return Text("\n").join(lines[-shown:])
+
+
+def _still(event: Interruption, age_s: float) -> Interruption | None:
+    """The event as it is by now. What was to come at a time that is over did not come, or the session would have ended:
+    nothing tells of that."""
+    match event:
+        case GoingAway(_, deadline_s):
+            return replace(event, deadline_s=deadline_s - age_s) if age_s < deadline_s else None
+        case Expiring(_, in_s):
+            return replace(event, in_s=in_s - age_s) if age_s < in_s else None
+        case _:
+            return event
+
+
+def _status(event: Interruption) -> Text:
+    is_over = isinstance(event, SessionResumed | Recovered) or event in (Queued(0), Lagging(0))
+    return Text(f"  {line_of(event)}", style="green" if is_over else "yellow", no_wrap=True, overflow="ellipsis")
 
 
 def is_live(console: Console) -> bool:

@@ -20,6 +20,8 @@ def line_of(event: Interruption) -> str:
     match event:
         case ConnectionLost():
             return "connection lost, resuming ..."
+        case Recovering("moved"):
+            return "the session moves to another server ..."
         case Recovering(reason):
             return f"model server lost ({reason}), recovering ..."
         case SessionResumed(outcome, replayed_ms, lost_ms, _, downtime_s):
@@ -44,7 +46,7 @@ def _state(event: Gap | Queued | Lagging | Expiring | GoingAway) -> str:
             return f"the server ends the session in {in_s:.0f} s ({reason})"
         case GoingAway(_, deadline_s, moves):
             then = "the session goes on at another" if moves else "what is not done by then is lost"
-            return f"the server goes away in {deadline_s:.0f} s; {then}"
+            return f"the server goes away within {deadline_s:.0f} s; {then}"
         case Gap(interval_ms, "slow-client"):
             return f"text of {places((interval_ms,))} comes with the end of the turn"
         case Gap(interval_ms):

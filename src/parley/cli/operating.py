@@ -5,12 +5,14 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from parley.cli.admin_client import AdminClient
+from parley.cli.admin_client import AdminClient, Refused
 from parley.cli.failure import Failure
 from parley.cli.table import print_json, print_table, span
 
 _LOOK_S = 0.5
 _MARGIN_S = 5.0
+_NAMES_MAX = 8
+_EMPTY = ("drained", "over")
 _SHOWN_CHARS = len("sess-") + 12
 
 
@@ -19,7 +21,7 @@ _SHOWN_CHARS = len("sess-") + 12
 
 def list_sessions(client: AdminClient, state: str, limit: int, *, as_json: bool) -> None:
     """A line for each."""
-    found, total = client.sessions(state, limit)
+    found, total, has_more = client.sessions(state, limit)
     if as_json:
         print_json({"sessions": found, "total": total})
         return
@@ -40,9 +42,9 @@ def list_sessions(client: AdminClient, state: str, limit: int, *, as_json: bool)
         )
         for one in found
     ]
-    print_table(header, rows, frozenset({"AGE", "LAG", "AUDIO"}))
-    if len(found) < total:
-        print(f"{len(found)} of {_count(total, 'session')}")
+    print_table(header, rows, frozenset({"AGE", "LAG", "AUDIO"}), spare=("VIA", "TENANT", "AUDIO", "MODEL SERVER"))
+    if has_more:
+        print(f"the first {len(found)}{'' if state else f' of {total}'}; --limit shows more")
 
 
 def show_session(client: AdminClient, session_id: str, *, as_json: bool) -> None:
@@ -58,12 +60,12 @@ def show_session(client: AdminClient, session_id: str, *, as_json: bool) -> None
         "began": time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(one["began_s"])),
         "age": span(one["age_s"]),
         "tenant": one["tenant"] or "-",
-        "attached": f"{one['transport']}, connection {one['generation']}" if one["attached"] else "no",
+        "attached": one["transport"] if one["attached"] else "no",
         "came back": times or "never",
         "model": f"{one['model'] or 'any'} ({one['pool']})",
         "model server": ", ".join(one["members"]) or "-",
         "streams": str(one["legs"]),
-        "audio": f"{one['received_s']:.1f} s came, {one['held_s']:.1f} s wait, {one['dropped_s']:.1f} s were lost",
+        "audio": f"{one['received_s']:.1f} s came, {one['held_s']:.1f} s wait, {one['dropped_s']:.1f} s were dropped",
         "lag": f"{one['lag_s']:.1f} s",
         "turns": str(one["turns"]),
         "last event": str(one["seq"] or "-"),
@@ -91,7 +93,10 @@ def move_session(client: AdminClient, session_id: str, within_s: float | None, *
     elif not answer["legs"]:
         print(f"{session_id} has no stream at the moment: it gets one when it needs it")
     elif not answer["others"]:
-        print(f"{session_id} gets a new stream at its next pause, on the same model server: no other one is ready")
+        print(
+            f"{session_id} gets a new stream at its next pause on the same model server, if that has room for one: no "
+            "other is ready; `parley upstreams` says why"
+        )
     else:
         print(f"{session_id} moves to another model server at its next pause")
 
@@ -111,14 +116,16 @@ def list_upstreams(client: AdminClient, *, as_json: bool) -> None:
 
 
 def _print_upstreams(upstreams: list[dict[str, Any]], *, with_pool: bool) -> None:
-    header = ["NAME", "STATE", "STREAMS", "DELAY P95", "VERSION", "MODELS", "WHY"]
+    header = ["NAME", "STATE", "STREAMS", "DELAY P95", "KIND", "VERSION", "ENGINE", "MODELS", "WHY"]
     rows = [
         [
             one["name"],
             one["state"],
             f"{one['streams']}/{one['streams_max'] or '-'}",
             f"{one['delay_p95_s']:.1f} s",
+            one["kind"],
             one["version"] or "-",
+            load_of(one["engine"]),
             ", ".join(one["models"]) or "-",
             one["reason"],
         ]
@@ -128,41 +135,67 @@ def _print_upstreams(upstreams: list[dict[str, Any]], *, with_pool: bool) -> Non
         header.insert(0, "POOL")
         for row, one in zip(rows, upstreams, strict=True):
             row.insert(0, one["pool"])
-    print_table(header, rows, frozenset({"STREAMS", "DELAY P95"}))
+    spare = ("KIND", "ENGINE", "MODELS", "VERSION", "DELAY P95", "POOL")
+    print_table(header, rows, frozenset({"STREAMS", "DELAY P95"}), [name for name in spare if name in header])
+
+
+def load_of(engine: dict[str, Any] | None) -> str:
+    """What a model server says of itself, whoever opened its streams."""
+    if engine is None:
+        return "-"
+    return f"{engine['running']} run, {engine['waiting']} wait, KV {engine['kv_cache_usage']:.0%}"
+
+
+def _change_upstream(client: AdminClient, name: str, action: str, **fields: object) -> Any:
+    """Drain one or take that back; a name that is not there is answered with those that are."""
+    try:
+        return client.post(f"/upstreams/{quote(name, safe='')}/{action}", **fields)
+    except Refused as error:
+        if error.code != "upstream-not-found":
+            raise
+    names = list(dict.fromkeys(one["name"] for one in client.get("/upstreams")["upstreams"]))
+    if name in names:
+        raise Failure(f"not-draining: {name} is not being drained; there is nothing to take back.")
+    there = (
+        f"here are {', '.join(names[:_NAMES_MAX])}{', ...' if len(names) > _NAMES_MAX else ''}"
+        if names
+        else "none is here"
+    )
+    raise Failure(f"upstream-not-found: no model server here has the name {name}; {there}.")
 
 
 def drain_upstream(client: AdminClient, name: str, timeout_s: float | None, *, waits: bool, as_json: bool) -> None:
     """Drain one, and wait until it is empty if asked to."""
-    path = f"/upstreams/{quote(name, safe='')}"
 
     def streams_of(answer: Any) -> int:
         return sum(one["streams"] for one in answer["upstreams"] if one["name"] == name)
 
-    answer = client.post(f"{path}/drain", timeout_s=timeout_s)
+    answer = _change_upstream(client, name, "drain", timeout_s=timeout_s)
     streams = streams_of(answer)
     if waits and streams:
         if not as_json:
-            print(f"{name} is drained: {_count(streams, 'stream')} to leave it")
+            print(f"{name} is being drained: {_count(streams, 'stream')} to leave it", flush=True)
         answer = _until(lambda: client.get("/upstreams"), lambda found: not streams_of(found), timeout_s)
         streams = streams_of(answer)
     if as_json:
         print_json(answer)
-    elif streams:
+    elif not streams:
+        print(f"{name} is drained and empty")
+    elif not waits:
         print(
-            f"{name} is drained: {_count(streams, 'stream')} to leave it at a pause; "
+            f"{name} is being drained: {_count(streams, 'stream')} to leave it at a pause; "
             "`parley upstreams` shows how many are left"
         )
-    else:
-        print(f"{name} is drained and empty")
     if waits and streams:
         raise Failure(
-            f"not-empty: {name} still has {_count(streams, 'stream')}; perhaps no other model server has room."
+            f"not-empty: {name} has {_count(streams, 'stream')} left, and gets no new ones. `parley "
+            f"upstreams` shows whether another has room; `parley upstreams undrain {name}` takes the drain back."
         )
 
 
 def undrain_upstream(client: AdminClient, name: str, *, as_json: bool) -> None:
     """Use one again."""
-    answer = client.post(f"/upstreams/{quote(name, safe='')}/undrain")
+    answer = _change_upstream(client, name, "undrain")
     if as_json:
         print_json(answer)
     else:
@@ -176,34 +209,57 @@ def drain_node(
     client: AdminClient, timeout_s: float | None, settle_s: float | None, *, waits: bool, as_json: bool
 ) -> None:
     """Drain the node, and wait until it is empty if asked to."""
-    view = client.post("/drain", timeout_s=timeout_s, settle_s=settle_s)
+    is_drained = client.get("/node")["state"] in ("draining", "drained")
+    client.post("/drain", timeout_s=timeout_s, settle_s=settle_s)
+    # Its answer is of the moment before the drain began.
+    view = client.get("/node")["drain"]
+    if not as_json and view["state"] not in _EMPTY:
+        _tell_drain(view, is_drained=is_drained, waits=waits)
     if waits:
-        if not as_json:
-            print(f"the node is drained: {_count(view['live'], 'session')} to finish or to move")
         deadline_s = None if view["deadline_s"] is None else view["deadline_s"] + _MARGIN_S
-        node = _until(lambda: client.get("/node"), lambda found: bool(found["state"] == "drained"), deadline_s)
+        node = _until(lambda: client.get("/node"), lambda found: found["state"] != "draining", deadline_s)
         view = node["drain"]
     if as_json:
         print_json(view)
-    elif waits and view["state"] == "drained":
+    elif view["state"] in _EMPTY:
         print(
             f"the node is empty: {_count(view['moved'], 'session')} moved, {view['ended']} ended; "
             "SIGTERM ends its process"
         )
-    else:
-        print(
-            f"the node is drained: {_count(view['live'], 'session')} to finish or to move; "
-            "`parley drain --undo` takes it back"
+    if waits and view["state"] == "serving":
+        raise Failure("not-empty: the drain was taken back meanwhile; the node takes sessions again.")
+    elif waits and view["state"] not in _EMPTY:
+        raise Failure(
+            f"not-empty: the node still has {_count(view['live'], 'session')}, which `parley sessions` lists; it takes "
+            "no new ones. SIGTERM ends its process and them, `parley drain --undo` takes the drain back."
         )
-    if waits and view["state"] != "drained":
-        raise Failure(f"not-empty: the node still has {_count(view['live'], 'session')}.")
+
+
+def _tell_drain(view: dict[str, Any], *, is_drained: bool, waits: bool) -> None:
+    already = " already, and its times stay as they are" if is_drained else ""
+    within = "" if view["deadline_s"] is None else f" within {view['deadline_s']:.0f} s"
+    undo = "" if waits else "; `parley drain --undo` takes it back"
+    count = _count(view["live"], "session")
+    print(f"the node is being drained{already}: {count} to finish or to move{within}{undo}", flush=True)
 
 
 def undrain_node(client: AdminClient, *, as_json: bool) -> None:
     """Take the node's drain back."""
-    view = client.delete("/drain")
+    try:
+        view = client.delete("/drain")
+    except Refused as error:
+        if error.code != "not-draining":
+            raise
+        node = client.get("/node")
+        if node["drain"]["is_final"]:
+            why = "the node's process was told to stop, which can't be taken back; start it again."
+        else:
+            why = f"the node is not being drained, so there is nothing to take back; it is {node['state']}."
+        raise Failure(f"not-draining: {why}") from None
     if as_json:
-        print_json(view)
+        # Its answer, too, is of the moment before.
+        node = _until(lambda: client.get("/node"), lambda found: found["drain"]["state"] == "serving", _MARGIN_S)
+        print_json(node["drain"])
     else:
         print(f"the node takes sessions again; {view['live']} live")
 

@@ -14,7 +14,14 @@ FORMATS = ("json", "srt", "vtt")
 @click.argument("inputs", nargs=-1, metavar="[FILE|-]...")
 @click.option("--mic", is_flag=True, help="Transcribe the microphone until Ctrl-C.")
 @click.option(
-    "--url", default=DEFAULT_URL, show_default=True, envvar="PARLEY_URL", metavar="URL", help="Server; or PARLEY_URL."
+    "--url",
+    "urls",
+    multiple=True,
+    default=(DEFAULT_URL,),
+    show_default=True,
+    envvar="PARLEY_URL",
+    metavar="URL",
+    help="Server; given again, more of them, between which sessions move; or PARLEY_URL, with spaces between.",
 )
 @click.option("--model", default="", metavar="NAME", help="Model to ask for; any, when not given.")
 @click.option("--content-type", metavar="TYPE", help="What raw samples are, as 'audio/pcm;rate=8000;channels=2'.")
@@ -31,7 +38,7 @@ FORMATS = ("json", "srt", "vtt")
 def command(
     inputs: tuple[str, ...],
     mic: bool,
-    url: str,
+    urls: tuple[str, ...],
     model: str,
     content_type: str | None,
     pace: str,
@@ -62,7 +69,7 @@ def command(
     job = Job(
         inputs=inputs,
         uses_microphone=mic,
-        url=url,
+        urls=urls,
         model=model,
         content_type=content_type,
         is_paced=pace == "real",

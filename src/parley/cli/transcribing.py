@@ -50,7 +50,7 @@ class Job:
 
     inputs: tuple[str, ...]
     uses_microphone: bool
-    url: str
+    urls: tuple[str, ...]
     model: str
     content_type: str | None
     is_paced: bool
@@ -66,7 +66,8 @@ class Transcribing:
         self._writer = writer
         self._console = console or _console()
         try:
-            check_url(job.url)
+            for url in job.urls:
+                check_url(url)
         except ValueError as error:
             raise Misuse(f"wrong-usage: {error}") from None
 
@@ -91,7 +92,7 @@ class Transcribing:
         shows = not job.is_quiet and is_live(self._console)
         api_key = os.environ.get("PARLEY_API_KEY")
         async with (
-            connect(job.url, model=job.model, api_key=api_key, timestamps=job.needs_times) as session,
+            connect(job.urls, model=job.model, api_key=api_key, timestamps=job.needs_times) as session,
             source,
         ):
             shown = {"-": "standard input", MICROPHONE: "microphone (Ctrl-C ends)"}.get(name, Path(name).name)
@@ -134,8 +135,10 @@ class Transcribing:
         message = (isinstance(error, ParleyError) and error.detail) or " ".join(error.message.split())
         several = f"{name}: " if len(self._job.inputs) > 1 and name not in message else ""
         later = ""
-        if isinstance(error, SessionFailed | ParleyError) and error.retry_after_s is not None:
-            later = f" (Retry in {duration(error.retry_after_s)}.)"
+        after_s = error.retry_after_s if isinstance(error, SessionFailed | ParleyError) else None
+        # Some servers' messages name it.
+        if after_s is not None and f"after {after_s:g} s" not in message:
+            later = f" (Retry in {duration(after_s)}.)"
         _complain(f"{error.code}: {several}{message}{later}")
         self._writer.write_failure(name, {"code": error.code, "message": message})
 

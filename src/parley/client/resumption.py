@@ -16,6 +16,7 @@ from parley.client.failure import SessionFailed
 from parley.client.limits import ClientLimits
 from parley.core.content import Audio
 from parley.core.limits import AtBound
+from parley.core.retention import Retention
 from parley.wire.contract_requests import encode_opt_in
 
 
@@ -24,8 +25,8 @@ class ClientMachine:
 
     With `resume` it opts in to the session contract where the server offers it. `timestamps` places deltas in the
     audio; the URL then has to ask for every delta. `places` is how many servers may be connected to: Connect says to
-    which. The policies are what the session is to do with more audio or results than may wait, None what the server
-    does.
+    which. The policies are what the session is to do with more audio or results than may wait, `retention` what is to
+    be kept of it, None what the server does.
     """
 
     def __init__(
@@ -38,10 +39,14 @@ class ClientMachine:
         places: int = 1,
         input_policy: AtBound | None = None,
         output_policy: AtBound | None = None,
+        retention: Retention | None = None,
+        consent: bool = False,
     ) -> None:
         limits = limits or ClientLimits()
         self._dictation = Dictation(limits)
-        opt_in = encode_opt_in(model, input_policy=input_policy, output_policy=output_policy)
+        opt_in = encode_opt_in(
+            model, input_policy=input_policy, output_policy=output_policy, retention=retention, consent=consent
+        )
         self._conversation = Conversation(
             self._dictation, opt_in, model, resume=resume, limits=limits, timestamps=timestamps, places=places
         )

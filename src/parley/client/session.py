@@ -28,6 +28,7 @@ from parley.client.runner import Runner
 from parley.client.sagemaker import SageMakerDialer, SageMakerOptions
 from parley.core.errors import ParleyError
 from parley.core.limits import AtBound
+from parley.core.retention import Retention
 from parley.wire import vllm
 
 SEND_PIECE_MS = 100
@@ -44,6 +45,8 @@ async def connect(
     resume: bool = True,
     input_policy: AtBound | None = None,
     output_policy: AtBound | None = None,
+    retention: Retention | None = None,
+    consent: bool = False,
     answer_timeout_s: float = 60.0,
     limits: ConnectionLimits | None = None,
     session_limits: ClientLimits | None = None,
@@ -60,7 +63,8 @@ async def connect(
     `resume` the session outlives its connection where the server offers it; see `RealtimeSession.can_resume`.
     `answer_timeout_s` is how long the server may be silent while the end of a turn is awaited. The policies say what
     the session is to do with more audio (`input_policy`) or results (`output_policy`) than may wait, if it can be
-    resumed; None leaves it to the server.
+    resumed; None leaves it to the server. So does a `retention` of None, which is what the server is to keep of the
+    session; audio takes the `consent` of whoever speaks.
 
     Raises:
         SessionFailed: the server can't be reached, or does not begin a session.
@@ -92,6 +96,8 @@ async def connect(
         places=len(urls),
         input_policy=input_policy,
         output_policy=output_policy,
+        retention=retention,
+        consent=consent,
     )
     async with AsyncExitStack() as afterwards:
         dials: list[Dial] = []

@@ -6,6 +6,7 @@ from enum import IntEnum
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
 from parley.core.notices import Notice
+from parley.core.retention import Retention
 from parley.core.usage import Usage
 
 # To the model server.
@@ -150,6 +151,28 @@ class LeaveSession:
     """The session goes on elsewhere: tell the client `moved`, which counts as a lost connection, and let it go."""
 
 
+# To whoever keeps what was said.
+
+
+@dataclass(frozen=True, slots=True)
+class Retain:
+    """From here on this is kept of the session: all audio, its turns, or nothing, and then what was kept goes."""
+
+    retention: Retention
+
+
+@dataclass(frozen=True, slots=True)
+class KeepTurn:
+    """Keep the final text of a turn, whose audio has this interval on the session's cursor. `text_from` is where `text`
+    begins when it is not whole."""
+
+    item: int
+    begin: int
+    end: int
+    text: Text
+    text_from: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class EndSession:
     """Tell the client why the session ends, and close its connection with the error's close code.
@@ -180,5 +203,7 @@ Effect = (
     | ResumeInput
     | StoreState
     | LeaveSession
+    | Retain
+    | KeepTurn
     | EndSession
 )

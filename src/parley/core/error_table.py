@@ -1,109 +1,41 @@
 """Every error Parley reports, as data: one table from a stable code to what each wire says of it."""
 
-from parley.core.error_spec import ErrorSpec, Fault, Retry
-
-
-def _client(
-    code: str,
-    summary: str,
-    fix: str,
-    *,
-    vllm: str = "invalid_event",
-    http: int = 400,
-    close: int = 1008,
-    retry: Retry = Retry.SAME_SESSION,
-    aws: str = "InputValidationError",
-) -> ErrorSpec:
-    return ErrorSpec(
-        code=code,
-        fault=Fault.CLIENT,
-        retry=retry,
-        http_status=http,
-        ws_close=close,
-        h2_error="NO_ERROR",
-        aws_exception=aws,
-        openai_type="invalid_request_error",
-        vllm_code=vllm,
-        summary=summary,
-        fix=fix,
-    )
-
-
-def _upstream(
-    code: str, summary: str, fix: str, *, http: int = 424, close: int = 1011, retry: Retry = Retry.NEW_SESSION
-) -> ErrorSpec:
-    return ErrorSpec(
-        code=code,
-        fault=Fault.UPSTREAM,
-        retry=retry,
-        http_status=http,
-        ws_close=close,
-        h2_error="NO_ERROR",
-        aws_exception="ServiceUnavailableError" if http == 503 else "ModelError",
-        openai_type="server_error",
-        vllm_code="processing_error",
-        summary=summary,
-        fix=fix,
-    )
-
-
-def _server(
-    code: str,
-    summary: str,
-    fix: str,
-    *,
-    http: int = 503,
-    close: int = 1013,
-    h2: str = "REFUSED_STREAM",
-    retry: Retry = Retry.NEW_SESSION,
-) -> ErrorSpec:
-    return ErrorSpec(
-        code=code,
-        fault=Fault.SERVER,
-        retry=retry,
-        http_status=http,
-        ws_close=close,
-        h2_error=h2,
-        aws_exception="ServiceUnavailableError" if http == 503 else "InternalServerError",
-        openai_type="server_error",
-        vllm_code="processing_error",
-        summary=summary,
-        fix=fix,
-    )
-
+from parley.core.access_errors import ACCESS_ROWS
+from parley.core.error_rows import client_error, server_error, upstream_error
+from parley.core.error_spec import ErrorSpec, Retry
 
 _ROWS = (
     # What the client sent.
-    _client(
+    client_error(
         "invalid-json",
         "The message is not JSON.",
         "Send one JSON object in each text frame, encoded as UTF-8.",
         vllm="invalid_json",
     ),
-    _client(
+    client_error(
         "invalid-event",
         "The event lacks a field or has one of the wrong type.",
         "Compare it with docs/protocol.md; session.update takes a top-level `model`.",
     ),
-    _client(
+    client_error(
         "unknown-event",
         "The event's type is not one that this endpoint knows.",
         "Send session.update, input_audio_buffer.append or input_audio_buffer.commit.",
         vllm="unknown_event",
     ),
-    _client(
+    client_error(
         "invalid-audio",
         "The audio is empty, not base64, or not a whole number of 16-bit samples.",
         "Send base64 (padded) of PCM16 little-endian, 16 kHz, mono, an even number of bytes.",
         vllm="invalid_audio",
     ),
-    _client(
+    client_error(
         "binary-frame",
         "A binary frame arrived where JSON text belongs.",
         "Send JSON in text frames; audio goes as base64 in input_audio_buffer.append.",
         close=1003,
     ),
-    _client(
+    client_error(
         "message-too-large",
         "The message is larger than this endpoint takes.",
         "Send audio in pieces of 20 ms to 1 s.",
@@ -111,20 +43,20 @@ _ROWS = (
         close=1009,
         retry=Retry.NEW_SESSION,
     ),
-    _client(
+    client_error(
         "model-not-found",
         "The model asked for is not served here.",
         "Name a model that GET /v1/models lists, or leave the name empty.",
         vllm="model_not_found",
         http=404,
     ),
-    _client(
+    client_error(
         "model-not-set",
         "A turn was started before session.update named the model.",
         'Send {"type":"session.update","model":"..."} first.',
         vllm="model_not_validated",
     ),
-    _client(
+    client_error(
         "input-overflow",
         "More audio was sent before the turn was started than the session may hold.",
         'Send {"type":"input_audio_buffer.commit"} first, then the audio.',
@@ -132,28 +64,28 @@ _ROWS = (
         close=1009,
         retry=Retry.NEW_SESSION,
     ),
-    _client(
+    client_error(
         "too-many-turns",
         "More turns are waiting than the session may hold.",
         "Wait for transcription.done before starting further turns.",
         http=429,
         retry=Retry.NEW_SESSION,
     ),
-    _client(
+    client_error(
         "too-many-errors",
         "The connection was closed after too many invalid messages.",
         "Fix the cause that the earlier errors name, then connect again.",
         http=429,
         retry=Retry.NEW_SESSION,
     ),
-    _client(
+    client_error(
         "slow-client",
         "The client did not read its results, and the output held for it reached its limit.",
         "Read from the connection while sending.",
         http=408,
         retry=Retry.NEW_SESSION,
     ),
-    _client(
+    client_error(
         "too-many-sessions",
         "This client's sessions are as many as it may have at a time.",
         "End one of them, or ask the operator for a higher limit.",
@@ -162,7 +94,7 @@ _ROWS = (
         retry=Retry.NEW_SESSION,
         aws="ThrottlingException",
     ),
-    _client(
+    client_error(
         "too-many-connects",
         "Connections come faster than this server takes them.",
         "Connect again after the time given, each client after a time of its own.",
@@ -171,133 +103,77 @@ _ROWS = (
         retry=Retry.NEW_SESSION,
         aws="ThrottlingException",
     ),
-    _client(
+    client_error(
         "idle-timeout",
         "Nothing, or no speech, came for as long as a session may be idle.",
         "Start a new session when there is something to say.",
         http=408,
         retry=Retry.NEW_SESSION,
     ),
-    _client(
+    client_error(
         "duration-limit",
         "The session has lasted as long as a session may.",
         "Start a new session; session.expiring says when it is time.",
         http=408,
         retry=Retry.NEW_SESSION,
     ),
-    _client(
+    client_error(
         "unsupported-media",
         "The body's content type or encoding is not one that can be read.",
         "Send audio/wav, or raw PCM16 as audio/pcm;rate=16000;channels=1.",
         http=415,
         retry=Retry.NEVER,
     ),
-    _client(
+    client_error(
         "invalid-wav",
         "The file says it is WAV and is not, or holds an encoding that cannot be read.",
         "Send PCM, float or G.711 WAV; convert others with ffmpeg.",
         retry=Retry.NEVER,
     ),
-    _client(
+    client_error(
         "bad-request",
         "The request is not valid HTTP for this route, or not a WebSocket upgrade.",
         "See docs/protocol.md for the routes and their methods.",
         retry=Retry.NEVER,
     ),
-    _client(
+    client_error(
         "not-found",
         "There is no such route.",
         "See docs/protocol.md for the routes.",
         http=404,
         retry=Retry.NEVER,
     ),
-    _client(
+    client_error(
         "invalid-event-stream",
         "The event stream is broken: a checksum, a length or a header of an event is wrong.",
         "Encode events as application/vnd.amazon.eventstream; a proxy may have changed or cut the stream.",
         close=1002,
         retry=Retry.NEW_SESSION,
     ),
-    _client(
+    client_error(
         "endpoint-not-found",
         "There is no endpoint of this name, or it has no such variant.",
         "Name one that the server's settings list under `endpoints`.",
         http=400,
         retry=Retry.NEVER,
     ),
-    # Who the client is.
-    _client(
-        "not-authenticated",
-        "The request is not signed.",
-        "Sign it with Signature Version 4 for the service `sagemaker`; AWS's SDKs do, given credentials.",
-        http=403,
-        retry=Retry.NEVER,
-        aws="MissingAuthenticationTokenException",
-    ),
-    _client(
-        "unknown-credentials",
-        "The access key or its session token is not known here.",
-        "Use credentials that the server's file of access keys lists.",
-        http=403,
-        retry=Retry.NEVER,
-        aws="UnrecognizedClientException",
-    ),
-    _client(
-        "expired-credentials",
-        "The temporary credentials have expired.",
-        "Fetch new ones and connect again.",
-        http=403,
-        retry=Retry.NEW_SESSION,
-        aws="ExpiredTokenException",
-    ),
-    _client(
-        "invalid-signature",
-        "A signature does not match what was signed, or something that has to be signed is not.",
-        "Check the secret key, the region and the service `sagemaker`; a proxy may have changed the request.",
-        http=403,
-        retry=Retry.NEVER,
-        aws="InvalidSignatureException",
-    ),
-    _client(
-        "clock-skew",
-        "The time of signing is too far from this server's clock.",
-        "Set the client's clock, or this server's.",
-        http=403,
-        retry=Retry.NEW_SESSION,
-        aws="InvalidSignatureException",
-    ),
-    _client(
-        "request-replayed",
-        "A request with this signature has been taken already.",
-        "Sign each request anew.",
-        http=403,
-        retry=Retry.NEW_SESSION,
-        aws="InvalidSignatureException",
-    ),
-    _client(
-        "invalid-token",
-        "The operator's token is missing or wrong.",
-        "Send `Authorization: Bearer TOKEN` with what the file in admin.token_file holds.",
-        http=401,
-        retry=Retry.NEVER,
-        aws="MissingAuthenticationTokenException",
-    ),
+    *ACCESS_ROWS,
     # What an operator asked for.
-    _client(
+    client_error(
         "session-not-found",
         "No live session here has this id.",
         "List those that live; it may have ended, or have moved to another server.",
         http=404,
         retry=Retry.NEVER,
     ),
-    _client(
+    client_error(
         "upstream-not-found",
         "No model server here has this name, or none that is being drained.",
         "List them: their names are those of the settings, or host:port.",
         http=404,
         retry=Retry.NEVER,
     ),
-    _client(
+    client_error(
         "not-draining",
         "There is no drain that could be taken back.",
         "A process that was told to stop can't be called back; another drain can, until it is.",
@@ -305,7 +181,7 @@ _ROWS = (
         retry=Retry.NEVER,
     ),
     # Who came back for a session.
-    _client(
+    client_error(
         "unknown-session",
         "No session has this token.",
         "Start a new session; a token is good for one server and for as long as its session lives.",
@@ -313,7 +189,7 @@ _ROWS = (
         close=4404,
         retry=Retry.NEW_SESSION,
     ),
-    _client(
+    client_error(
         "expired",
         "The session has ended.",
         "Start a new session; come back within the window that session.updated names.",
@@ -321,7 +197,7 @@ _ROWS = (
         close=4410,
         retry=Retry.NEW_SESSION,
     ),
-    _client(
+    client_error(
         "gap",
         "The session no longer has, or never sent, the events that would follow this number.",
         "Start a new session; acknowledge events with session.ack as they come, and name the last one received.",
@@ -329,7 +205,7 @@ _ROWS = (
         close=4416,
         retry=Retry.NEW_SESSION,
     ),
-    _client(
+    client_error(
         "superseded",
         "Another connection has taken the session over.",
         "Nothing, if that was you; a token is for one client at a time.",
@@ -337,7 +213,7 @@ _ROWS = (
         close=4409,
         retry=Retry.NEVER,
     ),
-    _client(
+    client_error(
         "wrong-principal",
         "The session was started with other credentials.",
         "Come back with the credentials that the session was started with.",
@@ -345,119 +221,119 @@ _ROWS = (
         close=4403,
         retry=Retry.NEVER,
     ),
-    _server(
+    server_error(
         "moved",
         "The session goes on at another server.",
         "Connect again and resume it with its token.",
         close=1012,
         retry=Retry.SAME_SESSION,
     ),
-    _server(
+    server_error(
         "state-unsupported",
         "The session was left by a newer release, whose state this one can't read.",
         "Connect again, perhaps to another server; otherwise start a new session.",
         close=4426,
     ),
-    _server(
+    server_error(
         "state-unreadable",
         "The session was left here by another server, and its state can't be read.",
         "Start a new session; the operator should look at the store.",
         close=4410,
     ),
-    _server(
+    server_error(
         "store-unavailable",
         "The store in which servers leave sessions for each other is full or does not work.",
         "Connect again; the operator should look at the store.",
         retry=Retry.SAME_SESSION,
     ),
     # What became of the model server.
-    _upstream(
+    upstream_error(
         "upstream-unavailable",
         "The model server could not be reached or is not ready.",
         "Retry; the operator should look at the model server's log and GET /ping.",
         http=503,
         close=1013,
     ),
-    _upstream(
+    upstream_error(
         "upstream-closed",
         "The model server closed its connection or died during the turn.",
         "Start a new session and send the turn again; its text so far is not complete.",
     ),
-    _upstream(
+    upstream_error(
         "upstream-error",
         "The model server reported an error during the turn.",
         "Start a new session and send the turn again; the operator should look at the model server's log.",
     ),
-    _upstream(
+    upstream_error(
         "upstream-truncated",
         "The model server ended the turn before it was told to: its length limit, or a shutdown.",
         "Start a new session for the rest; the operator may raise the model's length limit.",
     ),
-    _upstream(
+    upstream_error(
         "upstream-stalled",
         "The model server accepts audio and answers nothing.",
         "Retry later; the operator should look for an overloaded model server.",
     ),
-    _upstream(
+    upstream_error(
         "upstream-protocol",
         "The model server sent something that its protocol does not allow.",
         "The operator should check that the upstream URL is a vLLM realtime endpoint of a supported version.",
     ),
-    _upstream(
+    upstream_error(
         "upstream-mute",
         "The model server answers speech with nothing.",
         "Retry; the operator should look at the model server's version: vLLM has a known fault of this kind.",
     ),
-    _upstream(
+    upstream_error(
         "input-overrun",
         "Audio came faster than the model takes it, for longer than the session may hold it.",
         "Retry later; send at the speed of speech, or have the session block or drop instead.",
         http=503,
         close=1013,
     ),
-    _upstream(
+    upstream_error(
         "lag-limit",
         "The model fell further behind the audio than a session may.",
         "Retry later; the operator should look for an overloaded model server.",
         http=503,
         close=1013,
     ),
-    _upstream(
+    upstream_error(
         "turn-failed",
         "The turn could not be transcribed: model servers failed on it again and again.",
         "Go on with the next turn; the operator should look at the model server's log.",
         retry=Retry.SAME_SESSION,
     ),
-    _upstream(
+    upstream_error(
         "container-refused",
         "The container behind this endpoint did not open a WebSocket.",
         "Check the invocation path and the query string; the operator should look at the container's log.",
     ),
-    _upstream(
+    upstream_error(
         "container-closed",
         "The container behind this endpoint closed its WebSocket.",
         "What it said about it is in the detail; start a new session.",
     ),
     # What this server decided.
-    _server(
+    server_error(
         "at-capacity",
         "Every stream that this server may open is in use.",
         "Retry after the time given, or use another server.",
     ),
-    _server(
+    server_error(
         "shutting-down",
         "The server is going away.",
         "Connect again; another server, or this one after its restart, takes over.",
         close=1012,
     ),
-    _server(
+    server_error(
         "ended-by-operator",
         "The operator ended the session.",
         "Start a new session, unless the operator says otherwise.",
         http=503,
         close=1008,
     ),
-    _server(
+    server_error(
         "internal-error",
         "Parley failed; this is a bug.",
         "Report it with the session's id; a new session may work.",

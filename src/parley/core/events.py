@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
 from parley.core.limits import AtBound
+from parley.core.retention import Retention
 from parley.core.usage import Usage
 
 # From the client.
@@ -72,6 +73,15 @@ class PoliciesChosen:
 
     input: AtBound | None = None
     output: AtBound | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionChosen:
+    """The client said what is to be kept of its session; None leaves that to the server. `consent`: whoever speaks has
+    agreed to having the audio kept."""
+
+    retention: Retention | None = None
+    consent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +230,11 @@ class StateRefused:
 
 @dataclass(frozen=True, slots=True)
 class EndAsked:
-    """The operator ends the session."""
+    """The operator ends the session, or the server for a reason that is none of the session's own: `code` is the error
+    that its client is told, and `retry_after_s` when it may come back."""
+
+    code: str = "ended-by-operator"
+    retry_after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +263,7 @@ ClientEvent = (
     | OutputAcked
     | ResumeEnabled
     | PoliciesChosen
+    | RetentionChosen
     | SessionClosed
     | ClientBlocked
     | ClientUnblocked

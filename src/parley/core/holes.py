@@ -3,7 +3,10 @@
 Positions in a turn count the audio that models hear. What was dropped lies between two of its samples: a *hole*.
 """
 
+from collections.abc import Iterator
 from itertools import pairwise
+
+from parley.core.invariants import Invariant
 
 _ZONES_MAX = 32
 """Holes that a turn tells apart; of more, the two that are closest to each other become one zone."""
@@ -46,11 +49,11 @@ class Holes:
         """The same for the audio up to a position: where it ends; within a zone, the latest that it may be."""
         return position + sum(samples for first, _, samples in self.zones if first < position)
 
-    def check(self, end: int) -> None:
-        """Assert the invariants; no hole is behind `end`."""
+    def invariants(self, end: int) -> Iterator[Invariant]:
+        """What holds of them; no hole is behind `end`."""
         places = [place for first, last, _ in self.zones for place in (first, last)]
-        assert places == sorted(places), "holes are in order"
-        assert not places or (places[0] >= 0 and places[-1] <= end), "nothing is dropped that was sent"
-        assert all(samples > 0 for _, _, samples in self.zones), "a hole has an extent"
-        assert self.samples == sum(samples for _, _, samples in self.zones)
-        assert len(self.zones) <= _ZONES_MAX, "holes are bounded"
+        yield places == sorted(places), "holes are in order"
+        yield not places or (places[0] >= 0 and places[-1] <= end), "nothing is dropped that was sent"
+        yield all(samples > 0 for _, _, samples in self.zones), "a hole has an extent"
+        yield self.samples == sum(samples for _, _, samples in self.zones), "the holes' samples add up"
+        yield len(self.zones) <= _ZONES_MAX, "holes are bounded"

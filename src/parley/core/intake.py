@@ -1,6 +1,7 @@
 """What the client sends: turns and their audio, counted, bounded and acknowledged."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from typing import Protocol
 
 from parley.core import events as ev
 from parley.core.arrivals import Arrivals
@@ -9,16 +10,26 @@ from parley.core.content import SAMPLE_RATE, Audio
 from parley.core.effects import Effect, PauseInput, ResumeInput, SendAudio
 from parley.core.errors import ParleyError
 from parley.core.feed import STALL_LAG_SAMPLES
+from parley.core.invariants import Invariant
+from parley.core.keeping import Keeping
 from parley.core.leg import LegState
 from parley.core.limits import AtBound, SessionLimits
 from parley.core.notices import InputAcked, InputCleared, TurnCancelled
 from parley.core.outlet import Outlet
+from parley.core.retention import RetentionTerms
 from parley.core.supply import Supply
 from parley.core.tally import Tally
 from parley.core.turns import Turn, TurnQueue
 
 _ACK_SAMPLES = SAMPLE_RATE
 """Audio after which the client is told that its input is safe."""
+
+
+class TakeAudio(Protocol):
+    """What `Intake.take_audio` is."""
+
+    def __call__(self, audio: Audio, generation: int, now: float, messages: int = 1) -> bool:
+        """See `Session.take_audio`; `messages` as in `AudioReceived`."""
 
 
 class Intake:
@@ -35,6 +46,7 @@ class Intake:
         "_backlog",
         "_errors",
         "_is_starving",
+        "_keeping",
         "_limits",
         "_model_named",
         "_models",
@@ -61,10 +73,12 @@ class Intake:
         outlet: Outlet,
         out: list[Effect],
         tally: Tally | None = None,
+        keeping: Keeping | None = None,
     ) -> None:
         self._limits = limits
         self._backlog = Backlog(limits, turns, outlet, tally or Tally())
         self._models = models
+        self._keeping = keeping or Keeping(RetentionTerms(), out)
         self._turns = turns
         self._supply = supply
         self._outlet = outlet
@@ -259,6 +273,13 @@ class Intake:
         self.policy = event.input or self.policy
         self._outlet.policy = event.output or self._outlet.policy
 
+    def retention_chosen(self, event: ev.RetentionChosen, _now: float) -> None:
+        """The client said what is to be kept; it is not counted either."""
+        try:
+            self._keeping.choose(event, has_audio=self.cursor > 0)
+        except ParleyError as error:
+            self._reject(error)
+
     def rejected(self, event: ev.InputRejected, _now: float) -> None:
         """The client sent something invalid."""
         self.inputs += 1
@@ -311,12 +332,14 @@ class Intake:
             self._supply.feed.go_on()
             self._supply.pump(now)
 
-    def check(self) -> None:
-        """Assert the invariants."""
+    def invariants(self) -> Iterator[Invariant]:
+        """What holds of its counts."""
         turn = self._turns.open
-        if turn is not None and not turn.given_up:
-            received = turn.begin + turn.received_samples + turn.holes.samples
-            assert received == self.cursor, "all audio is in its turn or dropped from it"
+        takes_all = turn is not None and not turn.given_up
+        ends = [each.begin + each.received_samples + each.holes.samples for each in self._turns]
+        yield min(self.inputs, self.cursor, self._errors) >= 0, "counts are not below 0"
+        yield max(ends, default=0) <= self.cursor, "the audio of turns is counted"
+        yield not takes_all or ends[-1] == self.cursor, "all audio is in its turn or dropped from it"
 
     def counts(self) -> tuple[int, int, bool, int]:
         """For a session that goes on elsewhere: `inputs`, `cursor`, whether the model was named, and errors so far."""

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from parley.core.content import Audio
+from parley.core.invariants import Invariant
 from parley.core.snapshot import JournalState
 
 PIECE_OVERHEAD_BYTES = 160
@@ -113,10 +114,11 @@ class Journal:
             start += audio.samples
         return tuple(pieces)
 
-    def check(self) -> None:
-        """Assert that the totals are what the pieces add up to."""
-        assert self.end - self.start == sum(piece.samples for piece in self._pieces)
-        assert self.bytes == sum(cost_bytes(piece) for piece in self._pieces)
+    def invariants(self) -> Iterator[Invariant]:
+        """What holds of its pieces and their totals."""
+        yield all(piece.samples > 0 for piece in self._pieces), "a piece has an extent"
+        yield self.end - self.start == sum(piece.samples for piece in self._pieces), "the pieces' samples add up"
+        yield self.bytes == sum(cost_bytes(piece) for piece in self._pieces), "the pieces' bytes add up"
 
     def state(self) -> JournalState:
         """What is kept, as data."""

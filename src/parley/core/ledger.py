@@ -1,9 +1,10 @@
 """Numbered output that the client has not acknowledged, kept so that it can be sent again."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from parley.core.effects import SendDelta, SendDone, SendError, SendNotice
+from parley.core.invariants import Invariant
 from parley.core.notices import TextRevised
 
 type Output = SendDelta | SendDone | SendError | SendNotice
@@ -69,14 +70,22 @@ class Ledger:
         self.bytes -= cost_bytes(self._outputs.popleft())
         self.acknowledged += 1
 
-    def check(self) -> None:
-        """Assert that numbers and totals are what is held."""
-        assert [output.seq for output in self._outputs] == list(range(self.acknowledged + 1, self.last + 1))
-        assert self.bytes == sum(map(cost_bytes, self._outputs))
-        assert self.bytes <= self._bytes_max or len(self._outputs) == 1, "the ledger is bounded"
+    def invariants(self) -> Iterator[Invariant]:
+        """What holds of its numbers and total."""
+        numbers = [output.seq for output in self._outputs]
+        yield self.acknowledged >= 0, "numbers begin with 1"
+        yield numbers == list(range(self.acknowledged + 1, self.last + 1)), "numbers have no gaps"
+        yield self.bytes == sum(map(cost_bytes, self._outputs)), "the outputs' bytes add up"
+        yield self.bytes <= self._bytes_max or len(self._outputs) == 1, "the ledger is bounded"
 
     def restore(self, acknowledged: int, outputs: Iterable[Output]) -> None:
-        """Go on with another ledger's outputs, from the number after `acknowledged` on."""
+        """Go on with another ledger's outputs, from the number after `acknowledged` on.
+
+        Raises:
+            ValueError: their numbers don't follow.
+        """
         self.acknowledged = self.last = acknowledged
         for output in outputs:
+            if output.seq != self.next():
+                raise ValueError("numbers have no gaps")
             self.enter(output)

@@ -1,6 +1,9 @@
 """The legs of a session: one at work, and sometimes another that is to succeed it."""
 
+from collections.abc import Iterator
+
 from parley.core.effects import CloseLeg, Effect, LegPurpose, OpenLeg
+from parley.core.invariants import Invariant
 from parley.core.leg import Leg, LegState
 from parley.core.profile import ModelProfile
 from parley.core.turns import Turn
@@ -85,19 +88,18 @@ class Legs:
         self.drop_successor()
         self.drop()
 
-    def check(self, head: Turn | None) -> None:
-        """Assert the invariants; `head` is the oldest turn."""
-        leg = self.at_work
-        for each in (leg, self.successor):
+    def invariants(self, head: Turn | None) -> Iterator[Invariant]:
+        """What holds of them; `head` is the oldest turn."""
+        leg, successor = self.at_work, self.successor
+        for each in (leg, successor):
             if each is None or not each.is_at_work:
                 continue
-            assert head is not None, "a leg at work has a turn"
-            assert each.turn is head, "legs work on the oldest turn"
-            assert head.started, "a leg works on a started turn"
-            assert each.lag_samples >= 0, "the model consumes no more than it was sent"
-            assert each.piece >= head.journal.first, "what a leg still has to be sent is kept"
-        if leg is not None and leg.state is LegState.FLUSHING:
-            assert head is not None
-            assert head.closed, "only a complete turn is flushed"
-            assert leg.piece == head.journal.next, "a flushed turn has been sent"
-        assert self.successor is None or leg is not None, "a successor succeeds somebody"
+            yield head is not None and each.turn is head, "legs work on the oldest turn"
+            assert head is not None, "that was just said"
+            is_flushing = each.state is LegState.FLUSHING
+            yield head.started, "a leg works on a started turn"
+            yield each.lag_samples >= 0, "the model consumes no more than it was sent"
+            yield each.piece >= head.journal.first, "what a leg still has to be sent is kept"
+            yield head.closed or not is_flushing, "only a complete turn is flushed"
+            yield each.piece == head.journal.next or not is_flushing, "a flushed turn has been sent"
+        yield successor is None or leg is not None, "a successor succeeds somebody"

@@ -164,7 +164,7 @@ class Lifetime:
 
     def _behind_since(self, now: float) -> float | None:
         supply, arrivals = self._supply, self._intake.arrivals
-        is_parked = supply.legs.at_work is None and supply.recovery is None
+        is_parked = supply.legs.at_work is None and supply.losses.recovery is None
         if is_parked or supply.legs.is_queued or self._outlet.is_blocking:
             self._rests = True
             return None

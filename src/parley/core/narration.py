@@ -2,6 +2,7 @@
 
 from parley.core.content import Text
 from parley.core.errors import ParleyError
+from parley.core.keeping import Keeping
 from parley.core.leg import Leg
 from parley.core.notices import TextRevised, TurnFailed
 from parley.core.outbox import NOWHERE
@@ -20,10 +21,13 @@ class Narration:
     Deltas without text are passed on only when asked for, and never twice for a frame, so that they stay a clock.
     """
 
-    __slots__ = ("_forwards_empty", "_outlet", "_step_samples")
+    __slots__ = ("_forwards_empty", "_keeping", "_outlet", "_step_samples")
 
-    def __init__(self, outlet: Outlet, profile: ModelProfile, *, forwards_empty: bool) -> None:
+    def __init__(
+        self, outlet: Outlet, profile: ModelProfile, *, forwards_empty: bool, keeping: Keeping | None = None
+    ) -> None:
         self._outlet = outlet
+        self._keeping = keeping
         self._step_samples = profile.frame_samples if profile.has_clock else 0
         self._forwards_empty = forwards_empty
 
@@ -104,6 +108,8 @@ class Narration:
             steps = leg.base // self._step_samples
             usage = Usage(usage.prompt_tokens, usage.completion_tokens + steps, usage.total_tokens + steps)
         self._outlet.done(text, usage, turn.item, text_from)
+        if self._keeping is not None:
+            self._keeping.ended(turn, text, text_from)
 
     def end_empty(self, turn: Turn) -> None:
         """A turn without audio is over."""

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from parley.core.content import Text
 from parley.core.effects import SendDelta, SendNotice
+from parley.core.invariants import Invariant
 from parley.core.ledger import Output, cost_bytes
 from parley.core.notices import DropReason, Gap
 from parley.core.tally import Tally
@@ -182,17 +183,18 @@ class Outbox:
         self._held, self._gaps, self.held_bytes, self.held_samples = [], [], 0, 0
         return waiting
 
-    def check(self) -> None:
-        """Assert that the totals are what is held."""
+    def invariants(self) -> Iterator[Invariant]:
+        """What holds of what is held, and of its totals."""
         stretches = [held for held in self._held if isinstance(held, _Stretch)]
         others = [held for held in self._held if not isinstance(held, _Stretch)]
         gaps = [_gap(interval, DropReason.INPUT_OVERRUN) for interval in self._gaps]
         costs = [*map(cost_bytes, others), *map(cost_bytes, gaps), *(stretch.cost_bytes for stretch in stretches)]
-        assert self.held_bytes == sum(costs)
-        assert self.held_samples == sum(stretch.end - stretch.begin for stretch in stretches)
-        assert all(stretch.begin <= stretch.end for stretch in stretches), "intervals have an extent"
-        assert self._gaps == sorted(self._gaps), "gaps are in order"
-        assert len(self._gaps) <= _GAPS_MAX, "gaps are bounded"
+        extents = [stretch.end - stretch.begin for stretch in stretches]
+        yield self.held_bytes == sum(costs), "what is held adds up in bytes"
+        yield self.held_samples == sum(extents), "what is held adds up in samples"
+        yield min(extents, default=0) >= 0, "intervals have an extent"
+        yield self._gaps == sorted(self._gaps), "gaps are in order"
+        yield len(self._gaps) <= _GAPS_MAX, "gaps are bounded"
 
 
 def _gap(interval: Interval, reason: DropReason) -> SendNotice:

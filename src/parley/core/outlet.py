@@ -1,11 +1,12 @@
 """The way out to the client: numbered for those who opted in, held while nobody takes it, kept until acknowledged."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from parley.core.content import SAMPLE_RATE, Text
 from parley.core.effects import Effect, SendDelta, SendDone, SendError, SendNotice
 from parley.core.errors import ParleyError
+from parley.core.invariants import Invariant
 from parley.core.ledger import Ledger, Output
 from parley.core.limits import AtBound, SessionLimits
 from parley.core.notices import Notice, Resumed
@@ -163,11 +164,11 @@ class Outlet:
         if self.policy is AtBound.TERMINATE or outbox.held_bytes > self._limit_bytes:
             raise ParleyError("slow-client")
 
-    def check(self) -> None:
-        """Assert the invariants."""
-        self._ledger.check()
-        self._outbox.check()
-        assert not self.is_open or not self._outbox.held_bytes, "what can be sent is not held"
+    def invariants(self) -> Iterator[Invariant]:
+        """What holds of what is kept and held."""
+        yield from self._ledger.invariants()
+        yield from self._outbox.invariants()
+        yield not self.is_open or not self._outbox.held_bytes, "what can be sent is not held"
 
     def kept(self) -> tuple[int, list[Output], list[Output]]:
         """For a session that goes on elsewhere: the number up to which the client has everything, what it was sent
@@ -176,7 +177,11 @@ class Outlet:
         return self._ledger.acknowledged, self._ledger.after(self._ledger.acknowledged), waiting
 
     def restore(self, acknowledged: int, sent: Iterable[Output], waiting: Iterable[Output]) -> None:
-        """Go on with what another outlet kept, for a client that opted in and is not there yet."""
+        """Go on with what another outlet kept, for a client that opted in and is not there yet.
+
+        Raises:
+            ValueError: the numbers of what was sent don't follow.
+        """
         self.is_numbered, self.is_open = True, False
         self._ledger.restore(acknowledged, sent)
         self._wait(waiting)

@@ -1,13 +1,17 @@
 """A session that goes on at another server: made into data here, and out of data there."""
 
+import math
+
+from parley.core import events as ev
 from parley.core.departure import Departure
 from parley.core.effects import Effect, StoreState
 from parley.core.intake import Intake
+from parley.core.keeping import Keeping
 from parley.core.lifetime import Lifetime
 from parley.core.limits import AtBound
 from parley.core.outlet import Outlet
-from parley.core.outputs import output_of, output_state
-from parley.core.snapshot import LifetimeState, SessionState
+from parley.core.outputs import UnknownOutputError, output_of, output_state
+from parley.core.snapshot import LifetimeState, SessionState, StateError
 from parley.core.standing import Standing
 from parley.core.supply import Supply
 from parley.core.turns import TurnQueue
@@ -20,6 +24,7 @@ class Relocation:
     __slots__ = (
         "_departure",
         "_intake",
+        "_keeping",
         "_lifetime",
         "_out",
         "_outlet",
@@ -40,6 +45,7 @@ class Relocation:
         standing: Standing,
         lifetime: Lifetime,
         out: list[Effect],
+        keeping: Keeping,
     ) -> None:
         self._departure = departure
         self._turns = turns
@@ -49,8 +55,23 @@ class Relocation:
         self._standing = standing
         self._lifetime = lifetime
         self._out = out
+        self._keeping = keeping
         self.is_new = False
         self.age_s = 0.0
+
+    # ---- here
+
+    def drain_started(self, event: ev.DrainStarted, now: float) -> None:
+        """The server is going away."""
+        self._departure.announce(event, can_move=self._outlet.is_numbered)
+        self._standing.leaving(event.deadline, now, moves=self._departure.may_move)
+        if not self._departure.is_under_way:
+            self._supply.pump(now)
+
+    def drain_cancelled(self) -> None:
+        """It stays."""
+        self._departure.cancel()
+        self._standing.stays()
 
     def look(self, now: float) -> None:
         """Go when it is time to: what the session is will not change from here on."""
@@ -94,23 +115,38 @@ class Relocation:
             sent=tuple(map(output_state, sent)),
             waiting=tuple(map(output_state, waiting)),
             turns=self._turns.state(),
-            recovery=None if supply.recovery is None else supply.recovery.state(),
+            recovery=None if supply.losses.recovery is None else supply.losses.recovery.state(),
             restored=tuple(supply.losses.restored),
             missed=tuple(supply.losses.missed),
             counts_otherwise=counts_otherwise,
             mutes=mutes,
             lifetime=LifetimeState(now - self._lifetime.opened_at),
+            retention=self._keeping.retention.value,
         )
+
+    # ---- there
 
     def restore(self, state: SessionState) -> None:
         """Be the session that was elsewhere; nobody is attached.
 
         Raises:
-            UnknownOutputError: there is an output that this release does not know.
-            ValueError: there is a policy that it does not know.
+            StateError: there is something in it that this release does not know, or that does not fit together. Not all
+                of what may be wrong shows here: a session's invariants tell the rest.
         """
+        try:
+            self._restore(state)
+        except (UnknownOutputError, KeyError, ValueError):
+            # What they say may quote the state.
+            raise StateError("there is something in it that this release can't make out") from None
+        if not 0.0 <= state.lifetime.age_s < math.inf:
+            raise StateError("its age is none")
+        self.age_s = state.lifetime.age_s
+        self.is_new = True
+
+    def _restore(self, state: SessionState) -> None:
         intake, outlet, supply = self._intake, self._outlet, self._supply
         intake.restore(state.inputs, state.cursor, model_named=state.model_named, errors=state.errors)
+        self._keeping.restore(state.retention)
         if state.input_policy:
             intake.policy = AtBound(state.input_policy)
         if state.output_policy:
@@ -120,5 +156,3 @@ class Relocation:
         supply.losses.restored += state.restored
         supply.losses.missed += state.missed
         supply.restore(state.recovery, counts_otherwise=state.counts_otherwise, mutes=state.mutes)
-        self.age_s = state.lifetime.age_s
-        self.is_new = True

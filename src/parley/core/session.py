@@ -1,35 +1,31 @@
 """A live session: what the client does and what the model server does, turned into what to do next.
 
 Rules of this file: `handle` and `handle_client` are the only ways in, and their effects the only way out; nothing here
-reads a clock, waits, logs or fails. `now` is monotonic seconds. `intake` takes the client's input into turns, `supply`
-sees to the legs that serve them in order, one at a time, and `outlet` to what the client gets.
+reads a clock, waits, logs or fails. `now` is monotonic seconds. `attachments` are the client's connections, `intake`
+takes its input into turns, `supply` sees to the legs that serve them in order, one at a time, and `outlet` to what the
+client gets.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from parley.core import events as ev
-from parley.core.content import SAMPLE_RATE, Audio, Text
+from parley.core.attachments import Attachments
+from parley.core.content import SAMPLE_RATE, Text
 from parley.core.departure import Departure
-from parley.core.effects import (
-    Attach,
-    CloseAttachment,
-    Effect,
-    EndSession,
-    IssueToken,
-    LeaveSession,
-    SendDelta,
-)
+from parley.core.effects import Effect, EndSession, LeaveSession
 from parley.core.errors import ParleyError
-from parley.core.intake import Intake
+from parley.core.intake import Intake, TakeAudio
+from parley.core.invariants import Invariant, check, first_broken
+from parley.core.keeping import Keeping
 from parley.core.lifetime import Lifetime
 from parley.core.limits import SessionLimits
-from parley.core.notices import Outcome, Resumed
 from parley.core.outlet import Outlet
 from parley.core.profile import VOXTRAL, ModelProfile
 from parley.core.relocation import Relocation
-from parley.core.snapshot import SessionState
+from parley.core.retention import RetentionTerms
+from parley.core.snapshot import SessionState, StateError
 from parley.core.standing import Standing
 from parley.core.supply import Supply
 from parley.core.survey import Survey
@@ -37,26 +33,19 @@ from parley.core.tally import Tally
 from parley.core.turns import TurnQueue
 
 
-class TakeAudio(Protocol):
-    """What `Session.take_audio` is."""
-
-    def __call__(self, audio: Audio, generation: int, now: float, messages: int = 1) -> bool:
-        """See `Session.take_audio`; `messages` as in `AudioReceived`."""
-
-
 class Session:
     """One live session. `models` are the names that a client may ask for, any if there are none; the empty name
     means any.
 
     `jitter` in [0, 1) spreads the retries of many sessions; `context_s` is the longest turn that the model takes, 0 if
-    that is not known. `generation` numbers the client's connections in the order in which they were made; `is_attached`
-    says whether there is one.
+    that is not known. `generation` is the number of the client's first connection, `terms` what may be kept of it.
     """
 
     __slots__ = (
+        "_attachments",
         "_departure",
-        "_detach_deadline",
         "_intake",
+        "_keeping",
         "_lifetime",
         "_limits",
         "_out",
@@ -67,13 +56,12 @@ class Session:
         "_supply",
         "_turns",
         "ended",
-        "generation",
         "take_audio",
         "take_delta",
         "tally",
     )
 
-    take_audio: "TakeAudio"
+    take_audio: TakeAudio
     """The common case of `AudioReceived`, for callers that do without event and effect.
 
     True: the audio is accounted for and goes to the leg now. False: nothing has changed; handle the event."""
@@ -91,30 +79,36 @@ class Session:
         jitter: float = 0.5,
         context_s: float = 0.0,
         generation: int = 1,
+        terms: RetentionTerms | None = None,
     ) -> None:
         self._limits = limits
         self._profile = profile
         out: list[Effect] = []
         self._out = out
-        self._turns = TurnQueue(limits.turn_text_max_bytes)
-        self.tally = Tally()
-        self._outlet = Outlet(limits, out, self.tally)
-        self._supply = Supply(limits, profile, self._turns, self._outlet, out, jitter=jitter, context_s=context_s)
-        self._intake = Intake(limits, models, self._turns, self._supply, self._outlet, out, self.tally)
-        self._intake.listen(generation)
-        self.take_audio = self._intake.take_audio
-        self.take_delta = self._supply.take_delta
-        self._standing = Standing(self._outlet)
-        self._lifetime = Lifetime(
-            limits, profile, self._turns, self._supply, self._intake, self._outlet, self._standing
+        tally = self.tally = Tally()
+        turns = self._turns = TurnQueue(limits.turn_text_max_bytes)
+        outlet = self._outlet = Outlet(limits, out, tally)
+        keeping = self._keeping = Keeping(terms or RetentionTerms(), out)
+        supply = self._supply = Supply(
+            limits, profile, turns, outlet, out, jitter=jitter, context_s=context_s, keeping=keeping
         )
-        self._departure = Departure()
-        self._relocation = Relocation(
-            self._departure, self._turns, self._supply, self._intake, self._outlet, self._standing, self._lifetime, out
+        intake = self._intake = Intake(limits, models, turns, supply, outlet, out, tally, keeping)
+        self.take_audio = intake.take_audio
+        self.take_delta = supply.take_delta
+        standing = self._standing = Standing(outlet)
+        lifetime = self._lifetime = Lifetime(limits, profile, turns, supply, intake, outlet, standing)
+        departure = self._departure = Departure()
+        self._relocation = Relocation(departure, turns, supply, intake, outlet, standing, lifetime, out, keeping)
+        self._attachments = Attachments(
+            limits, supply, intake, outlet, standing, lifetime, departure, self._relocation, out
         )
-        self._detach_deadline: float | None = None
-        self.generation = generation
+        self._attachments.attach(generation)
         self.ended = False
+
+    @property
+    def generation(self) -> int:
+        """The number of its client's newest connection."""
+        return self._attachments.generation
 
     @property
     def is_attached(self) -> bool:
@@ -122,9 +116,14 @@ class Session:
         return self._intake.generation != 0
 
     @property
+    def cursor(self) -> int:
+        """The audio that was taken, in samples."""
+        return self._intake.cursor
+
+    @property
     def recovering(self) -> str:
         """Why another leg is on its way, as an error code; empty when none has to be."""
-        recovery = self._supply.recovery
+        recovery = self._supply.losses.recovery
         return "" if recovery is None else recovery.error.code
 
     @property
@@ -184,6 +183,7 @@ class Session:
         else:
             self._supply.legs.open(now)
         self._lifetime.begin(now, self._relocation.age_s)
+        self._keeping.begin()
         return self._taken()
 
     def handle(self, event: ev.Event, now: float) -> list[Effect]:
@@ -191,7 +191,11 @@ class Session:
         if self.ended:
             return []
         try:
-            _HANDLERS[type(event)](self, event, now)
+            handle_leg = _LEG_HANDLERS.get(type(event))
+            if handle_leg is None:
+                _HANDLERS[type(event)](self, event, now)
+            else:
+                handle_leg(self._supply, event, now)
             self._settle(now)
             if not self.ended:
                 self._relocation.look(now)
@@ -206,7 +210,7 @@ class Session:
         try:
             handle_input = _INPUT_HANDLERS.get(type(event))
             if handle_input is None:
-                _CONNECTION_HANDLERS[type(event)](self, event, now)
+                _CONNECTION_HANDLERS[type(event)](self._attachments, event, now)
             elif self._departure.is_under_way:
                 # It is not counted, so the client sends it again.
                 return []
@@ -230,6 +234,9 @@ class Session:
         """What follows from any move: how much is held decides whether the client is read, and a drain may be over."""
         if self.ended:
             return
+        if self._attachments.is_over:
+            self._end(None)
+            return
         self._intake.bound(now)
         if self._intake.generation:
             self._supply.losses.forget()
@@ -242,67 +249,8 @@ class Session:
         elif self._departure.deadline is not None and is_idle and not self._departure.may_move:
             raise ParleyError("shutting-down")
 
-    # ---- the client's connections
-
-    def _client_blocked(self, _event: ev.ClientBlocked, _now: float) -> None:
-        self._departure.client_reads = False
-        self._outlet.shut()
-
-    def _client_unblocked(self, _event: ev.ClientUnblocked, now: float) -> None:
-        if self._departure.is_under_way:
-            self._departure.client_reads = True
-            return
-        self._outlet.open()
-        self._intake.reads_again()
-        self._standing.reads_again(now)
-
-    def _client_closed(self, _event: ev.ClientClosed, now: float) -> None:
-        if not self._outlet.is_numbered:
-            self._end(None)
-            return
-        self._intake.listen(0)
-        self._outlet.shut()
-        self._detach_deadline = now + self._limits.resume_window_s
-
-    def _resume_enabled(self, _event: ev.ResumeEnabled, now: float) -> None:
-        if self._outlet.is_numbered or not self._limits.resume_window_s or self._departure.is_under_way:
-            return
-        self._outlet.begin_numbers()
-        self._intake.begin_count()
-        self._out.append(IssueToken())
-        self._standing.tell(now)
-
-    def _session_closed(self, _event: ev.SessionClosed, _now: float) -> None:
-        self._end(None)
-
     def _resume_requested(self, event: ev.ResumeRequested, now: float) -> None:
-        outlet, intake, supply, out = self._outlet, self._intake, self._supply, self._out
-        if event.generation < self.generation:
-            # It was on its way for longer than the one that is attached.
-            out.append(CloseAttachment(event.generation, ParleyError("superseded")))
-            return
-        if not outlet.can_repeat(event.seq):
-            out.append(CloseAttachment(event.generation, ParleyError("gap")))
-            return
-        if self._departure.is_under_way:
-            out.append(CloseAttachment(event.generation, ParleyError("moved")))
-            return
-        if self.is_attached:
-            out.append(CloseAttachment(self.generation, ParleyError("superseded")))
-        self.generation = event.generation
-        intake.listen(event.generation)
-        self._detach_deadline = None
-        out.append(Attach(event.generation))
-        replayed, lost = tuple(supply.losses.restored), tuple(supply.losses.missed)
-        is_other_leg = bool(replayed) or self._relocation.is_new
-        outcome = Outcome.RESTARTED if lost else Outcome.REHYDRATED if is_other_leg else Outcome.RESUMED
-        self._relocation.is_new = False
-        outlet.resume(Resumed(outcome, intake.inputs, intake.cursor, replayed, lost), event.seq)
-        self._lifetime.attached(now)
-        self._standing.tell(now)
-        supply.pump(now)
-
-    # ---- the leg
+        self._attachments.resume_requested(event, now)
 
     def _leg_queued(self, event: ev.LegQueued, now: float) -> None:
         if self._supply.legs.queued(event.leg):
@@ -311,44 +259,13 @@ class Session:
     def _leg_admitted(self, event: ev.LegAdmitted, now: float) -> None:
         self._supply.legs.admitted(event.leg, now)
 
-    def _leg_opened(self, event: ev.LegOpened, now: float) -> None:
-        self._supply.leg_opened(event.leg, now)
-
-    def _leg_failed(self, event: ev.LegFailed, now: float) -> None:
-        self._supply.leg_failed(event.leg, event.error, now)
-
-    def _leg_blocked(self, event: ev.LegBlocked, now: float) -> None:
-        self._supply.leg_blocked(event.leg, now)
-
-    def _leg_unblocked(self, event: ev.LegUnblocked, now: float) -> None:
-        self._supply.leg_unblocked(event.leg, now)
-
-    def _delta_received(self, event: ev.DeltaReceived, now: float) -> None:
-        is_wanted = self.take_delta(event.leg, event.text, now)
-        if is_wanted is None:
-            self._supply.delta_received(event.leg, event.text, now)
-        elif is_wanted:
-            self._out.append(SendDelta(event.text))
-
-    def _turn_transcribed(self, event: ev.TurnTranscribed, now: float) -> None:
-        self._supply.turn_transcribed(event.leg, event.text, event.usage, now)
-
-    def _speech_measured(self, event: ev.SpeechMeasured, now: float) -> None:
-        self._supply.speech_measured(event.leg, event.speech_samples, now)
-
-    # ---- time and the server
+    # ---- another server
 
     def _drain_started(self, event: ev.DrainStarted, now: float) -> None:
-        self._departure.announce(event, can_move=self._outlet.is_numbered)
-        self._standing.leaving(event.deadline, now, moves=self._departure.may_move)
-        if not self._departure.is_under_way:
-            self._supply.pump(now)
+        self._relocation.drain_started(event, now)
 
     def _drain_cancelled(self, _event: ev.DrainCancelled, _now: float) -> None:
-        self._departure.cancel()
-        self._standing.stays()
-
-    # ---- another server
+        self._relocation.drain_cancelled()
 
     def _state_stored(self, _event: ev.StateStored, _now: float) -> None:
         if self._departure.is_under_way:
@@ -364,8 +281,7 @@ class Session:
 
     def window_s(self, now: float) -> float:
         """How long the client has, from now on, to come back for the session."""
-        window_s = self._limits.resume_window_s
-        return window_s if self._detach_deadline is None else max(0.0, self._detach_deadline - now)
+        return self._attachments.window_s(now)
 
     @classmethod
     def restored(
@@ -382,19 +298,21 @@ class Session:
         """The session that another server had: nobody is attached, and it waits for `open`.
 
         Raises:
-            UnknownOutputError, ValueError: there is something in it that this release does not know.
+            StateError: no session can go on from it, or not in this release.
         """
         limits = replace(limits, forward_empty_deltas=state.forward_empty_deltas)
         session = cls(limits, models, profile, jitter=jitter, context_s=context_s, generation=0)
         session._relocation.restore(state)
-        session._detach_deadline = now + limits.resume_window_s
+        session._attachments.detach(now)
+        broken = first_broken(session.invariants())
+        if broken:
+            raise StateError(f"it does not hold that {broken}")
         return session
 
-    def _end_asked(self, _event: ev.EndAsked, _now: float) -> None:
-        raise ParleyError("ended-by-operator")
+    # ---- time, and the end
 
-    def _rotation_asked(self, event: ev.RotationAsked, now: float) -> None:
-        self._supply.rotation_asked(event.leg, event.at_once_at, now)
+    def _end_asked(self, event: ev.EndAsked, _now: float) -> None:
+        raise ParleyError(event.code, retry_after_s=event.retry_after_s)
 
     def next_deadline(self) -> float | None:
         """When to fire the timer next, on the clock of `now`; None when there is nothing to wait for."""
@@ -405,7 +323,7 @@ class Session:
         times = (
             self._supply.deadline(),
             self._departure.next_deadline(),
-            self._detach_deadline,
+            self._attachments.deadline,
             self._lifetime.deadline(),
         )
         return min((at for at in times if at is not None), default=None)
@@ -415,8 +333,7 @@ class Session:
             raise ParleyError("shutting-down", "The turn in flight did not finish in time.")
         if self._departure.is_under_way:
             return
-        if self._detach_deadline is not None and now >= self._detach_deadline:
-            raise ParleyError("expired")
+        self._attachments.look(now)
         self._lifetime.look(now)
         self._supply.timer_fired(now)
 
@@ -436,45 +353,54 @@ class Session:
         self._turns.clear()
         self._outlet.clear()
 
-    def check(self) -> None:
-        """Assert the invariants; for tests and simulation."""
-        self._turns.check()
-        self._outlet.check()
-        self._supply.check()
+    def invariants(self) -> Iterator[Invariant]:
+        """What holds of it between two events."""
+        yield from self._turns.invariants()
+        yield from self._outlet.invariants()
+        yield from self._supply.invariants()
         if not self.ended:
-            self._intake.check()
+            yield from self._intake.invariants()
         else:
-            assert self._supply.legs.at_work is None, "an ended session has no leg"
-            assert not len(self._turns), "an ended session holds nothing"
-            assert not self.held_bytes, "an ended session holds nothing"
-        assert self.is_attached or not self._outlet.is_open, "nothing goes out while nobody is attached"
+            yield self._supply.legs.at_work is None, "an ended session has no leg"
+            yield not len(self._turns) and not self.held_bytes, "an ended session holds nothing"
+        yield self.is_attached or not self._outlet.is_open, "nothing goes out while nobody is attached"
+
+    def check(self) -> None:
+        """See that its invariants hold; for tests and simulation.
+
+        Raises:
+            AssertionError: one does not.
+        """
+        check(self.invariants())
 
 
 _HANDLERS: dict[type, Callable[[Session, Any, float], None]] = {
     ev.ResumeRequested: Session._resume_requested,
-    ev.DeltaReceived: Session._delta_received,
-    ev.TurnTranscribed: Session._turn_transcribed,
-    ev.SpeechMeasured: Session._speech_measured,
     ev.LegQueued: Session._leg_queued,
     ev.LegAdmitted: Session._leg_admitted,
-    ev.LegOpened: Session._leg_opened,
-    ev.LegFailed: Session._leg_failed,
-    ev.LegBlocked: Session._leg_blocked,
-    ev.LegUnblocked: Session._leg_unblocked,
     ev.DrainStarted: Session._drain_started,
     ev.DrainCancelled: Session._drain_cancelled,
     ev.StateStored: Session._state_stored,
     ev.StateRefused: Session._state_refused,
     ev.EndAsked: Session._end_asked,
-    ev.RotationAsked: Session._rotation_asked,
     ev.TimerFired: Session._timer_fired,
 }
-_CONNECTION_HANDLERS: dict[type, Callable[[Session, Any, float], None]] = {
-    ev.ClientBlocked: Session._client_blocked,
-    ev.ClientUnblocked: Session._client_unblocked,
-    ev.ClientClosed: Session._client_closed,
-    ev.ResumeEnabled: Session._resume_enabled,
-    ev.SessionClosed: Session._session_closed,
+_LEG_HANDLERS: dict[type, Callable[[Supply, Any, float], None]] = {
+    ev.DeltaReceived: Supply.delta_received,
+    ev.TurnTranscribed: Supply.turn_transcribed,
+    ev.SpeechMeasured: Supply.speech_measured,
+    ev.LegOpened: Supply.leg_opened,
+    ev.LegFailed: Supply.leg_failed,
+    ev.LegBlocked: Supply.leg_blocked,
+    ev.LegUnblocked: Supply.leg_unblocked,
+    ev.RotationAsked: Supply.rotation_asked,
+}
+_CONNECTION_HANDLERS: dict[type, Callable[[Attachments, Any, float], None]] = {
+    ev.ClientBlocked: Attachments.blocked,
+    ev.ClientUnblocked: Attachments.unblocked,
+    ev.ClientClosed: Attachments.closed,
+    ev.ResumeEnabled: Attachments.resume_enabled,
+    ev.SessionClosed: Attachments.session_closed,
 }
 _INPUT_HANDLERS: dict[type, Callable[[Intake, Any, float], None]] = {
     ev.AudioReceived: Intake.audio_received,
@@ -485,6 +411,7 @@ _INPUT_HANDLERS: dict[type, Callable[[Intake, Any, float], None]] = {
     ev.TurnCancelled: Intake.cancelled,
     ev.ModelNamed: Intake.model_named,
     ev.PoliciesChosen: Intake.policies_chosen,
+    ev.RetentionChosen: Intake.retention_chosen,
     ev.InputRejected: Intake.rejected,
     ev.OutputAcked: Intake.output_acked,
 }

@@ -16,6 +16,10 @@ from parley.core.content import Audio, Text
 from parley.core.notices import Intervals
 
 
+class StateError(Exception):
+    """No session can go on from a state; why, without anything of what is in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class JournalState:
     """See `Journal`: `first` is the index of the oldest piece, `start` where it begins."""
@@ -114,7 +118,7 @@ class LifetimeState:
 class SessionState:
     """One session. `acknowledged` is the number up to which the client has everything, `sent` the outputs after it,
     numbered; `waiting` those that have no number yet. `items` counts the turns so far. A policy without a name is the
-    server's own.
+    server's own. `retention` is what is kept; empty is nothing.
 
     `restored` and `missed` are intervals that the client has not been told of; `counts_otherwise` and `mutes` are what
     was learnt of its model server.
@@ -138,6 +142,7 @@ class SessionState:
     counts_otherwise: bool | None = None
     mutes: int = 0
     lifetime: LifetimeState = LifetimeState()
+    retention: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

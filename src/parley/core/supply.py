@@ -3,11 +3,17 @@
 `docs/design/session-layer.md` describes replay, rotation and the replay point; this is where they happen.
 """
 
+from collections.abc import Iterator
+
+from parley.core import events as ev
 from parley.core.content import Text
 from parley.core.coverage import Coverage
-from parley.core.effects import Effect, EndTurn, LegPurpose
+from parley.core.delivery import Delivery
+from parley.core.effects import Effect, SendDelta
 from parley.core.errors import ParleyError
 from parley.core.feed import Feed
+from parley.core.invariants import Invariant
+from parley.core.keeping import Keeping
 from parley.core.leg import Leg, LegState
 from parley.core.legs import Legs
 from parley.core.limits import SessionLimits
@@ -23,7 +29,6 @@ from parley.core.rotation import Rotation
 from parley.core.snapshot import RecoveryState
 from parley.core.succession import Succession
 from parley.core.turns import Turn, TurnQueue
-from parley.core.usage import Usage
 from parley.core.watchdog import Watchdog
 
 _FAILURES_MAX = 4
@@ -38,6 +43,7 @@ class Supply:
 
     __slots__ = (
         "_coverage",
+        "_delivery",
         "_limits",
         "_narration",
         "_out",
@@ -66,6 +72,7 @@ class Supply:
         *,
         jitter: float,
         context_s: float,
+        keeping: Keeping | None = None,
     ) -> None:
         self._limits = limits
         self._profile = profile
@@ -74,21 +81,21 @@ class Supply:
         self._out = out
         self._was_ready = False
         self._coverage = Coverage(profile)
-        self._pauses = Pauses(profile, turns, out)
-        self._narration = Narration(outlet, profile, forwards_empty=limits.forward_empty_deltas)
-        self.feed = Feed(limits, profile, turns, out, context_s=context_s)
-        self._watchdog = Watchdog(limits, is_paced=self.feed.is_paced)
-        self.rotation = Rotation(limits, profile, context_s=context_s)
-        self.legs = Legs(profile, out)
-        self.losses = Losses(limits, self.legs, outlet, jitter=jitter)
-        self._succession = Succession(profile, self.legs, self.rotation, self._narration)
-        self.relief = Relief(profile, self.legs, self.rotation, self.losses, self._succession)
-        self._parking = Parking(limits, profile, turns, self._narration, out)
-
-    @property
-    def recovery(self) -> Recovery | None:
-        """The loss of a leg that is being repaired."""
-        return self.losses.recovery
+        pauses = self._pauses = Pauses(profile, turns, out)
+        narration = self._narration = Narration(
+            outlet, profile, forwards_empty=limits.forward_empty_deltas, keeping=keeping
+        )
+        feed = self.feed = Feed(limits, profile, turns, out, context_s=context_s)
+        rotation = self.rotation = Rotation(limits, profile, context_s=context_s)
+        legs = self.legs = Legs(profile, out)
+        losses = self.losses = Losses(limits, legs, outlet, jitter=jitter)
+        succession = self._succession = Succession(profile, legs, rotation, narration)
+        parking = self._parking = Parking(limits, profile, turns, narration, out)
+        self.relief = Relief(profile, legs, rotation, losses, succession)
+        self._watchdog = Watchdog(limits, is_paced=feed.is_paced)
+        self._delivery = Delivery(
+            profile, turns, feed, legs, losses, rotation, succession, parking, pauses, narration, out
+        )
 
     @property
     def is_parked(self) -> bool:
@@ -118,80 +125,15 @@ class Supply:
         turn.transcript.add(leg.spoken, text)
         return True
 
-    # ---- what moves the session on
-
     def pump(self, now: float) -> None:
-        """Move held input to the model as far as the legs' state and the pace allow."""
-        while (turn := self._turns.head) is not None and (turn.started or turn.given_up):
-            if turn.has_work:
-                self._work(turn, now)
-                break
-            if not turn.closed:
-                break
-            self._turns.remove(turn)
-            if not turn.given_up:
-                # Answered here: vLLM answers alike, but releases before 0.17 died of it.
-                self._narration.end_empty(turn)
-        else:
-            self._drop_unwanted()
-
-    def _drop_unwanted(self) -> None:
-        """Others may have the stream that is waited for when there is nothing left to do with it."""
-        leg = self.legs.at_work
-        if leg is not None and leg.is_queued and leg.purpose is not LegPurpose.NEW:
-            self.legs.drop()
-
-    def _work(self, turn: Turn, now: float) -> None:
-        leg = self.legs.at_work
-        if leg is None:
-            if self.losses.recovery is None and not self._parking.holds(turn):
-                self._parking.end()
-                self.legs.open(now, LegPurpose.RETURN)
-            return
-        if leg.state is LegState.READY:
-            if self.feed.is_full(turn):
-                self.feed.make_room(turn, next_piece=turn.journal.next)
-            self._begin(leg, turn, now)
-        if leg.state is LegState.RUNNING:
-            if not self._succession.holds_back(leg, turn):
-                self.feed.advance(leg, turn, now)
-            if turn.closed and leg.piece == turn.journal.next:
-                leg.state = LegState.FLUSHING
-                leg.progress_at = now
-                self._out.append(EndTurn(leg.id))
-                self.legs.drop_successor()
-        successor = self.legs.successor
-        if successor is not None and successor.state is LegState.RUNNING:
-            self.feed.advance(successor, turn, now)
-        if leg.is_at_work and self.feed.is_full(turn):
-            self._make_room(leg, turn, now)
-
-    def _begin(self, leg: Leg, turn: Turn, now: float) -> None:
-        said = self.feed.begin(leg, turn, now)
-        if leg is self.legs.at_work:
-            self.rotation.began((turn.fed - leg.base) // self._profile.frame_samples)
-        self._pauses.began(leg)
-        recovery = self.losses.recovery
-        if recovery is not None and leg is self.legs.at_work:
-            leg.is_replaying = True
-            recovery.began(leg.base, said)
-
-    def _make_room(self, leg: Leg, turn: Turn, now: float) -> None:
-        self.feed.make_room(turn, next_piece=leg.piece)
-        successor = self.legs.successor
-        if successor is not None and successor.is_at_work:
-            if successor.piece < turn.journal.first:
-                self.legs.drop_successor()
-                self.pump(now)
-        elif leg.rejoin is None:
-            # What was said of audio that is gone stands as it is: nobody can say it again.
-            turn.transcript.settle(turn.journal.start)
+        """See `Delivery.pump`."""
+        self._delivery.pump(now)
 
     # ---- what the legs did
 
-    def leg_opened(self, leg_id: int, now: float) -> None:
+    def leg_opened(self, event: ev.LegOpened, now: float) -> None:
         """A leg is connected."""
-        leg = self.legs.find(leg_id)
+        leg = self.legs.find(event.leg)
         if leg is None or leg.state is not LegState.CONNECTING:
             return
         leg.state = LegState.READY
@@ -202,29 +144,35 @@ class Supply:
             turn = self._turns.head
             assert turn is not None, "it is dropped when the turn ends"
             if self._succession.can_begin(turn):
-                self._begin(leg, turn, now)
+                self._delivery.begin(leg, turn, now)
             else:
                 # Nobody would say the words between.
                 self.legs.drop_successor()
-        self.pump(now)
+        self._delivery.pump(now)
 
-    def leg_blocked(self, leg_id: int, now: float) -> None:
+    def leg_blocked(self, event: ev.LegBlocked, now: float) -> None:
         """A model server does not read."""
-        leg = self.legs.find(leg_id)
+        leg = self.legs.find(event.leg)
         if leg is not None:
             leg.blocked = True
             leg.progress_at = now
 
-    def leg_unblocked(self, leg_id: int, now: float) -> None:
+    def leg_unblocked(self, event: ev.LegUnblocked, now: float) -> None:
         """A model server reads again."""
-        leg = self.legs.find(leg_id)
+        leg = self.legs.find(event.leg)
         if leg is not None:
             leg.blocked = False
-            self.pump(now)
+            self._delivery.pump(now)
 
-    def delta_received(self, leg_id: int, text: Text, now: float) -> None:
+    def delta_received(self, event: ev.DeltaReceived, now: float) -> None:
         """A leg consumed a frame, and perhaps said something."""
-        leg = self.legs.find(leg_id)
+        text = event.text
+        is_wanted = self.take_delta(event.leg, text, now)
+        if is_wanted is not None:
+            if is_wanted:
+                self._out.append(SendDelta(text))
+            return
+        leg = self.legs.find(event.leg)
         if leg is None:
             return
         turn = leg.turn
@@ -237,7 +185,7 @@ class Supply:
         else:
             self._leg_moved(leg, turn, text)
             self.relief.look(leg, now)
-        self.pump(now)
+        self._delivery.pump(now)
 
     def _leg_moved(self, leg: Leg, turn: Turn, text: Text) -> None:
         if not text.is_empty:
@@ -251,22 +199,22 @@ class Supply:
             self._pauses.look(leg, turn)
             self._parking.look(leg, turn)
 
-    def speech_measured(self, leg_id: int, speech_samples: int, now: float) -> None:
+    def speech_measured(self, event: ev.SpeechMeasured, now: float) -> None:
         """Whether a long run of empty deltas was a pause, or a model that went mute."""
-        leg = self.legs.at_work
-        if not leg_id:
+        leg, speech_samples = self.legs.at_work, event.speech_samples
+        if not event.leg:
             if self.legs.successor is None and self._parking.measured(leg, speech_samples):
                 self.relief.drop()
-            self.pump(now)
+            self._delivery.pump(now)
             return
-        if leg is None or leg.id != leg_id or leg.turn is None or self.legs.successor is not None:
+        if leg is None or leg.id != event.leg or leg.turn is None or self.legs.successor is not None:
             return
         if self._pauses.is_mute(leg, leg.turn, speech_samples):
             self.lose(leg, ParleyError("upstream-mute"), now)
 
-    def turn_transcribed(self, leg_id: int, text: Text, usage: Usage, now: float) -> None:
+    def turn_transcribed(self, event: ev.TurnTranscribed, now: float) -> None:
         """A leg ended its turn."""
-        leg = self.legs.find(leg_id)
+        leg = self.legs.find(event.leg)
         if leg is None:
             return
         turn = leg.turn
@@ -279,20 +227,20 @@ class Supply:
             return
         self.losses.repaired()
         self._turns.remove(turn)
-        self._narration.end(leg, turn, text, usage)
+        self._narration.end(leg, turn, event.text, event.usage)
         leg.finish()
         leg.progress_at = now
         if self.rotation.is_asked:
             self.relief.drop()
-        self.pump(now)
+        self._delivery.pump(now)
 
     # ---- losing legs
 
-    def leg_failed(self, leg_id: int, error: ParleyError, now: float) -> None:
+    def leg_failed(self, event: ev.LegFailed, now: float) -> None:
         """A leg could not be opened, was closed, or reported an error."""
-        leg = self.legs.find(leg_id)
+        leg = self.legs.find(event.leg)
         if leg is not None:
-            self.lose(leg, error, now)
+            self.lose(leg, event.error, now)
 
     def lose(self, leg: Leg, error: ParleyError, now: float) -> None:
         """Give a leg up, and see to another if its work is not done."""
@@ -301,7 +249,7 @@ class Supply:
             if error.code == "at-capacity":
                 self.relief.no_room(error, now)
             # The leg at work may have waited for it.
-            self.pump(now)
+            self._delivery.pump(now)
             return
         self.relief.drop()
         if leg.state is LegState.CONNECTING and not self._was_ready:
@@ -311,7 +259,7 @@ class Supply:
         if leg.state is LegState.READY or turn is None or not turn.started or not turn.has_work:
             # Between turns nothing is lost with it: the next turn opens another.
             self.losses.recovery = None
-            self.pump(now)
+            self._delivery.pump(now)
             return
         recovery = self.losses.begin(leg, turn, error, now)
         if leg.deltas:
@@ -332,14 +280,14 @@ class Supply:
         if successor.is_at_work:
             successor.is_replaying = True
             recovery.began(successor.base, successor.base)
-        self.pump(now)
+        self._delivery.pump(now)
 
     def _give_up(self, turn: Turn, error: ParleyError, now: float) -> None:
         """A turn fails alone."""
         self.release(turn)
         self._turns.give_up(turn)
         self._narration.fail(turn, error)
-        self.pump(now)
+        self._delivery.pump(now)
 
     def release(self, turn: Turn) -> None:
         """Nothing more is wanted of this turn: what works on it is closed."""
@@ -352,10 +300,10 @@ class Supply:
 
     # ---- legs that come and go on purpose
 
-    def rotation_asked(self, leg_id: int, at_once_at: float | None, now: float) -> None:
+    def rotation_asked(self, event: ev.RotationAsked, now: float) -> None:
         """See `Relief.ask`."""
-        self.relief.ask(leg_id, at_once_at, now)
-        self.pump(now)
+        self.relief.ask(event.leg, event.at_once_at, now)
+        self._delivery.pump(now)
 
     def _look_for_parking(self, now: float) -> None:
         leg = self.legs.at_work
@@ -406,14 +354,16 @@ class Supply:
         self.rotation.withdraw()
         self.losses.recovery = None
 
-    def check(self) -> None:
-        """Assert the invariants."""
-        head, leg = self._turns.head, self.legs.at_work
-        self.legs.check(head)
-        recovery = self.losses.recovery
+    def invariants(self) -> Iterator[Invariant]:
+        """What holds of the legs, and of the loss that is being repaired."""
+        head, recovery = self._turns.head, self.losses.recovery
+        yield from self.legs.invariants(head)
+        yield self._pauses.mutes >= 0, "mutes are counted"
         if recovery is not None:
-            assert recovery.turn is head, "what is recovered is the turn at work"
-            assert leg is not None or recovery.retry_at is not None, "another leg is on its way"
+            turn = recovery.turn
+            yield turn is head and turn.started and turn.has_work, "what is recovered is the turn at work"
+            yield 0 <= recovery.position <= turn.fed, "what is recovered was sent"
+            yield self.legs.at_work is not None or recovery.retry_at is not None, "another leg is on its way"
 
     # ---- another server
 
@@ -428,18 +378,23 @@ class Supply:
         """The session goes on here: it takes up what it left, or what another server left."""
         self._was_ready = True
         self.losses.stay(now)
-        self.pump(now)
+        self._delivery.pump(now)
 
     def learnt(self) -> tuple[bool | None, int]:
         """What is known of the model server: see `Coverage` and `Pauses`."""
         return self._coverage.counts_otherwise, self._pauses.mutes
 
     def restore(self, recovery: RecoveryState | None, *, counts_otherwise: bool | None, mutes: int) -> None:
-        """Go on with what another server's legs have left behind, and what was learnt there."""
+        """Go on with what another server's legs have left behind, and what was learnt there.
+
+        Raises:
+            ValueError: there is no turn to be recovered, or its loss has a cause that this release does not know.
+        """
         self._coverage.counts_otherwise, self._pauses.mutes = counts_otherwise, mutes
         if recovery is not None:
             turn = self._turns.head
-            assert turn is not None, "there is a turn to be recovered"
+            if turn is None:
+                raise ValueError("there is no turn to be recovered")
             self.losses.restore(recovery, turn, self.feed.base_of(turn))
         else:
             self._parking.turn = self._turns.head

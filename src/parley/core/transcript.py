@@ -1,9 +1,10 @@
 """What was said of a turn so far, and where: the text that another leg has to go on from."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from parley.core.content import Text
+from parley.core.invariants import Invariant
 from parley.core.snapshot import TranscriptState
 
 _ENTRY_OVERHEAD_BYTES = 200
@@ -101,12 +102,13 @@ class Transcript:
         settled = [text for _, text in self._settled]
         return Text.joined([*settled[:count], rest])
 
-    def check(self) -> None:
-        """Assert that the totals are what is held."""
+    def invariants(self) -> Iterator[Invariant]:
+        """What holds of its text and their total."""
         entries = [*self._settled, *self._recent]
-        assert self.bytes == sum(len(text.literal) + _ENTRY_OVERHEAD_BYTES for _, text in entries)
+        total = sum(len(text.literal) + _ENTRY_OVERHEAD_BYTES for _, text in entries)
+        yield self.bytes == total, "the text's bytes add up"
         positions = [position for position, _ in self._recent]
-        assert positions == sorted(positions), "text is in order"
+        yield positions == sorted(positions), "text is in order"
 
     def state(self) -> TranscriptState:
         """The text and where it is, as data."""

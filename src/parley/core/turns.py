@@ -6,9 +6,11 @@ it starts the turn. Nothing of it is lost; it waits here, bounded.
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from parley.core.content import Audio
 from parley.core.holes import Holes
+from parley.core.invariants import Invariant
 from parley.core.journal import PIECE_OVERHEAD_BYTES, Journal, cost_bytes
 from parley.core.snapshot import TurnState
 from parley.core.transcript import Transcript
@@ -88,6 +90,16 @@ class Turn:
             self.furthest = position
             self.failures = 0
         self.failures += 1
+
+    def invariants(self) -> Iterator[Invariant]:
+        """What holds of it."""
+        journal = self.journal
+        yield from journal.invariants()
+        yield from self.transcript.invariants()
+        yield from self.holes.invariants(self.fed)
+        yield 0 <= journal.start <= self.fed <= journal.end, "what was not sent is kept"
+        yield 0 <= self.replay_point <= self.fed, "what is replayed was sent"
+        yield self.started or self.given_up or not self.fed, "a model hears what a transcript was asked for of"
 
     def state(self) -> TurnState:
         """All of it as data."""
@@ -254,25 +266,23 @@ class TurnQueue:
         self._turns.clear()
         self.held_samples = self.held_bytes = self.kept_bytes = 0
 
-    def check(self) -> None:
-        """Assert that the totals are what the turns hold."""
-        held = [audio for turn in self._turns for audio in turn.journal.since(turn.fed)]
-        assert self.held_samples == sum(audio.samples for audio in held)
-        assert self.held_bytes == sum(map(cost_bytes, held))
-        assert self.kept_bytes == sum(turn.journal.bytes for turn in self._turns) - self.held_bytes
-        assert all(turn.closed for turn in list(self._turns)[:-1]), "only the last turn is open"
-        assert not any(turn.fed and not turn.given_up for turn in list(self._turns)[1:]), (
-            "only the first is at the model"
-        )
-        ends = [turn.begin + turn.journal.end + turn.holes.samples for turn in self._turns]
-        assert all(end <= turn.begin for end, turn in zip(ends, list(self._turns)[1:], strict=False)), (
-            "turns follow each other"
-        )
-        for turn in self._turns:
-            turn.journal.check()
-            turn.transcript.check()
-            turn.holes.check(turn.fed)
-            assert turn.journal.start <= turn.fed <= turn.journal.end, "what was not sent is kept"
+    def invariants(self) -> Iterator[Invariant]:
+        """What holds of the turns, and of their totals."""
+        turns = list(self._turns)
+        for turn in turns:
+            yield from turn.invariants()
+        held = [audio for turn in turns for audio in turn.journal.since(turn.fed)]
+        kept_bytes = sum(turn.journal.bytes for turn in turns) - self.held_bytes
+        yield self.held_samples == sum(audio.samples for audio in held), "held audio adds up in samples"
+        yield self.held_bytes == sum(map(cost_bytes, held)), "held audio adds up in bytes"
+        yield self.kept_bytes == kept_bytes, "kept audio adds up in bytes"
+        items = [0, *(turn.item for turn in turns), self._count + 1]
+        yield all(one < next_one for one, next_one in pairwise(items)), "turns are numbered as they came"
+        yield all(turn.closed for turn in turns[:-1]), "only the last turn is open"
+        yield not any(turn.fed and not turn.given_up for turn in turns[1:]), "only the first is at the model"
+        ends = [0, *(turn.begin + turn.journal.end + turn.holes.samples for turn in turns)]
+        follow = all(end <= turn.begin for end, turn in zip(ends, turns, strict=False))
+        yield follow, "turns follow each other"
 
     @property
     def count(self) -> int:

@@ -20,10 +20,12 @@ _RETRY_S = 1.0
 
 
 class Acceptor:
-    """Listens; `take` gets each connection's socket, which does not block, and owns it."""
+    """Listens; `take` gets each connection's socket, which does not block, and owns it. At most `per_turn_max` are
+    accepted in a turn of the loop."""
 
-    def __init__(self, take: Callable[[socket.socket], None]) -> None:
+    def __init__(self, take: Callable[[socket.socket], None], per_turn_max: int = _ACCEPTED_PER_TURN_MAX) -> None:
         self._take = take
+        self._per_turn_max = per_turn_max
         self._sockets: list[socket.socket] = []
         self._retry: asyncio.TimerHandle | None = None
 
@@ -64,7 +66,7 @@ class Acceptor:
 
     def _ready(self, listening: socket.socket) -> None:
         until = time.perf_counter() + _SHARE_S
-        for _ in range(_ACCEPTED_PER_TURN_MAX):
+        for _ in range(self._per_turn_max):
             try:
                 accepted, _ = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):

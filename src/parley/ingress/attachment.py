@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from parley.access.caller import NOBODY, Caller
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
 from parley.core.events import ClientEvent
@@ -39,8 +40,9 @@ class Attachment(Protocol):
     def send_notice(self, notice: Notice, seq: int = 0) -> None:
         """Write what became of the session or of a turn."""
 
-    def send_token(self, token: str, window_s: float) -> None:
-        """Write the token with which the client takes the session up again, for `window_s` after it was lost."""
+    def send_token(self, token: str, window_s: float, retention: str = "") -> None:
+        """Write the token with which the client takes the session up again, for `window_s` after it was lost, and what
+        is kept of the session; empty is nothing."""
 
     def pause_input(self) -> None:
         """Stop reading; the peer feels it through its transport."""
@@ -90,11 +92,13 @@ class SessionHost(Protocol):
     def resume_window_s(self) -> float:
         """How long a session waits for its client to come back; 0 when it does not."""
 
-    def check(self, principal: str | None = None) -> None:
+    def check(self, caller: Caller | None = None, endpoint: str = "") -> None:
         """Whether a session of this client could begin now, or wait until it can; None is for nobody in particular.
+        `endpoint` is the name of the one that it came to, where it came to one.
 
         Raises:
-            ParleyError: upstream-unavailable, at-capacity, too-many-sessions or shutting-down.
+            ParleyError: forbidden, audit-unavailable, quota-exceeded, upstream-unavailable, at-capacity,
+                too-many-sessions or shutting-down.
         """
 
     def check_ready(self) -> None:
@@ -115,14 +119,15 @@ class SessionHost(Protocol):
         self,
         attachment: Attachment,
         *,
-        principal: str = "",
+        caller: Caller = NOBODY,
+        endpoint: str = "",
         name: SessionName | None = None,
         arrival: int = 1,
         forward_empty_deltas: bool | None = None,
     ) -> SessionPort:
         """Begin a session for this connection.
 
-        `principal` is who it belongs to; only they may resume it. Without a `name` it gets one. None leaves empty
+        `caller` is who it belongs to; only they may resume it. Without a `name` it gets one. None leaves empty
         deltas to the settings.
 
         Raises:
@@ -130,17 +135,17 @@ class SessionHost(Protocol):
         """
 
     def resume(
-        self, attachment: Attachment, token: str, seq: int, principal: str, *, arrival: int | None = None
+        self, attachment: Attachment, token: str, seq: int, caller: Caller, *, arrival: int | None = None
     ) -> SessionPort:
         """Attach this connection to the session of a token; the client has every event up to `seq`. A session that no
         longer has what follows closes the connection with `gap` when the port is started, one that a later arrival has
         taken up with `superseded`.
 
         Raises:
-            ParleyError: unknown-session, expired or wrong-principal.
+            ParleyError: unknown-session, expired, wrong-principal or forbidden.
         """
 
-    def fetch(self, token: str, principal: str, on_done: OnFetched) -> bool:
+    def fetch(self, token: str, caller: Caller, on_done: OnFetched) -> bool:
         """Have the session of a token go on here, if another server left it. False: it is here, or can't be elsewhere;
         `resume` knows. True: it is looked for, a few seconds at most; then `on_done` is called once, with the reason
         why it can't go on here, or None, and `resume` knows.

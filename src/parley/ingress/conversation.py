@@ -168,9 +168,9 @@ class Conversation:
         """Write what became of the session or of a turn."""
         self._carrier.send_message(self._dialect.notice(notice, seq, self._session_id))
 
-    def send_token(self, token: str, window_s: float) -> None:
+    def send_token(self, token: str, window_s: float, retention: str = "") -> None:
         """Write the token with which the client takes the session up again."""
-        self._carrier.send_message(self._dialect.updated(self._session_id, token, window_s))
+        self._carrier.send_message(self._dialect.updated(self._session_id, token, window_s, retention))
 
     def pause_input(self) -> None:
         """Stop reading."""

@@ -5,10 +5,12 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from parley.access.gate import Gate
 from parley.core.errors import ParleyError
 from parley.ingress.answers import error_response, json_response, method_not_allowed
 from parley.ingress.attachment import SessionHost
 from parley.ingress.oneshot import Invocations
+from parley.ingress.request_heads import of_request
 from parley.ingress.upgrades import REALTIME_PATH, SAGEMAKER_PATH
 
 _log = logging.getLogger("parley.ingress")
@@ -16,7 +18,9 @@ _log = logging.getLogger("parley.ingress")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def http_application(host: SessionHost, *, body_max_bytes: int, stall_timeout_s: float = 60.0) -> web.Application:
+def http_application(
+    host: SessionHost, gate: Gate, *, body_max_bytes: int, stall_timeout_s: float = 60.0
+) -> web.Application:
     """All plain HTTP routes of the gateway's port. A client that stops half-way is given up after `stall_timeout_s`."""
 
     async def ping(_request: web.Request) -> web.StreamResponse:
@@ -29,8 +33,9 @@ def http_application(host: SessionHost, *, body_max_bytes: int, stall_timeout_s:
                 return error_response(error)
         return json_response({"status": "ready"})
 
-    async def models(_request: web.Request) -> web.StreamResponse:
+    async def models(request: web.Request) -> web.StreamResponse:
         """The models served, as vLLM and OpenAI list them."""
+        gate.identify(of_request(request))
         listing = [{"id": name, "object": "model", "owned_by": "parley"} for name in host.models]
         return json_response({"object": "list", "data": listing})
 
@@ -47,6 +52,8 @@ def http_application(host: SessionHost, *, body_max_bytes: int, stall_timeout_s:
         """Give every error the documented body."""
         try:
             return await handler(request)
+        except ParleyError as error:
+            return error_response(error)
         except web.HTTPNotFound:
             return error_response(ParleyError("not-found"))
         except web.HTTPMethodNotAllowed as error:
@@ -62,7 +69,7 @@ def http_application(host: SessionHost, *, body_max_bytes: int, stall_timeout_s:
             return error_response(ParleyError("internal-error"))
 
     application = web.Application(middlewares=[explain], client_max_size=body_max_bytes)
-    invocations = Invocations(host, body_max_bytes, stall_timeout_s)
+    invocations = Invocations(host, gate, body_max_bytes, stall_timeout_s)
     application.add_routes(
         [
             web.get("/ping", ping),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from parley.access.caller import Caller
 from parley.ingress.attachment import SessionHost
 
 
@@ -54,11 +55,11 @@ class ContainerSocket(Protocol):
 class Container(Protocol):
     """A container that speaks SageMaker's contract, or several of them as one."""
 
-    def enter(self, principal: str) -> Callable[[], None]:
+    def enter(self, caller: Caller) -> Callable[[], None]:
         """Take a place for a stream of this client; what is returned gives it back, once.
 
         Raises:
-            ParleyError: upstream-unavailable, at-capacity or too-many-sessions.
+            ParleyError: forbidden, upstream-unavailable, at-capacity or too-many-sessions.
         """
 
     async def open(self, path: str, query: str, request_id: str, sink: FrameSink) -> ContainerSocket:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from parley.access.principal import principal_of
+from parley.access.gate import Gate
 from parley.audio.decode import AudioDecoder
 from parley.core import events as ev
 from parley.core.content import SAMPLE_RATE, Text
@@ -16,6 +16,7 @@ from parley.core.notices import Notice
 from parley.core.usage import Usage
 from parley.ingress.answers import error_response, json_response
 from parley.ingress.attachment import SessionHost, SessionPort
+from parley.ingress.request_heads import of_request
 from parley.wire import vllm
 
 _log = logging.getLogger("parley.ingress")
@@ -53,7 +54,7 @@ class BodyAttachment:
     def send_notice(self, notice: Notice, seq: int = 0) -> None:
         """Nothing: a request has not opted in to notices."""
 
-    def send_token(self, token: str, window_s: float) -> None:
+    def send_token(self, token: str, window_s: float, retention: str = "") -> None:
         """Nothing: a request can't be resumed."""
 
     def pause_input(self) -> None:
@@ -103,8 +104,9 @@ class Invocations:
     hold its place among the sessions for ever.
     """
 
-    def __init__(self, host: SessionHost, body_max_bytes: int, stall_timeout_s: float) -> None:
+    def __init__(self, host: SessionHost, gate: Gate, body_max_bytes: int, stall_timeout_s: float) -> None:
         self._host = host
+        self._gate = gate
         self._body_max_bytes = body_max_bytes
         self._stall_timeout_s = stall_timeout_s
 
@@ -112,11 +114,11 @@ class Invocations:
         """Transcribe the body. JSON, or server-sent events when the request accepts them."""
         attachment = BodyAttachment()
         try:
+            caller = self._gate.identify(of_request(request)).caller
             if request.content_length is not None and request.content_length > self._body_max_bytes:
                 raise ParleyError("message-too-large", f"The body may be {self._body_max_bytes} bytes long.")
             decoder = AudioDecoder.for_content_type(request.headers.get("Content-Type"))
-            principal = principal_of(request.headers.get("Authorization", ""))
-            port = attachment.port = self._host.open(attachment, principal=principal, forward_empty_deltas=False)
+            port = attachment.port = self._host.open(attachment, caller=caller, forward_empty_deltas=False)
         except ParleyError as error:
             return error_response(error)
         port.start()

@@ -31,9 +31,10 @@ def error_headers(error: ParleyError) -> dict[str, str]:
     return headers
 
 
-def error_response(error: ParleyError) -> bytes:
-    """The whole answer, for a connection that is closed behind it."""
-    status, body = error.spec.http_status, error_body(error)
+def error_response(error: ParleyError, status: int = 0) -> bytes:
+    """The whole answer, for a connection that is closed behind it; with another `status` where HTTP has a closer one
+    than the table."""
+    status, body = status or error.spec.http_status, error_body(error)
     fields = error_headers(error) | {"Content-Length": str(len(body)), "Connection": "close"}
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in fields.items())]
     return "\r\n".join([*lines, "", ""]).encode() + body

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Protocol
 from urllib.parse import parse_qs
 
+from parley.access.caller import NOBODY, Caller
 from parley.core import events as ev
 from parley.core.content import Audio
 from parley.core.errors import ParleyError
@@ -22,10 +23,11 @@ _NO_MESSAGE = (ev.ClientBlocked, ev.ClientUnblocked, ev.ClientClosed)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """How a client came: who it is, which kinds of frame and of delta it takes, and whether it comes for a session that
-    exists. Then none is begun before its first message says so."""
+    """How a client came: who it is, to which endpoint, which kinds of frame and of delta it takes, and whether it comes
+    for a session that exists. Then none is begun before its first message says so."""
 
-    principal: str = ""
+    caller: Caller = NOBODY
+    endpoint: str = ""
     takes_binary: bool = False
     forward_empty_deltas: bool | None = None
     comes_back: bool = False
@@ -87,7 +89,8 @@ class Threshold:
         arrival = self._arrival
         return self._host.open(
             self._entrant,
-            principal=arrival.principal,
+            caller=arrival.caller,
+            endpoint=arrival.endpoint,
             name=name,
             arrival=self._number,
             forward_empty_deltas=arrival.forward_empty_deltas,
@@ -140,7 +143,7 @@ class Threshold:
         self._is_open = False
         self.abandon()
         try:
-            is_looked_for = self._host.fetch(token, self._arrival.principal, partial(self._fetched, token, seq))
+            is_looked_for = self._host.fetch(token, self._arrival.caller, partial(self._fetched, token, seq))
         except ParleyError as error:
             self._refuse(error)
             return
@@ -163,7 +166,7 @@ class Threshold:
 
     def _take_up(self, token: str, seq: int) -> None:
         try:
-            port = self._host.resume(self._entrant, token, seq, self._arrival.principal, arrival=self._number)
+            port = self._host.resume(self._entrant, token, seq, self._arrival.caller, arrival=self._number)
         except ParleyError as error:
             self._refuse(error)
             return

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 
 from picows import WSListener, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
-from parley.access.principal import principal_of
+from parley.access.gate import Gate
+from parley.access.identity import CertificateNames
 from parley.core.errors import ParleyError
 from parley.ingress.attachment import SessionHost
 from parley.ingress.refusal import error_body, error_headers
+from parley.ingress.request_heads import of_upgrade
 from parley.ingress.threshold import Arrival, flag
 from parley.ingress.websocket import OpenConnections, SocketLimits, WebSocketConnection
 from parley.wire.dialect import VllmDialect
@@ -26,8 +28,9 @@ _KEY_BYTES = 16
 class Upgrades:
     """Answers WebSocket upgrade requests: which route, and whether a session may begin."""
 
-    def __init__(self, host: SessionHost, limits: SocketLimits) -> None:
+    def __init__(self, host: SessionHost, limits: SocketLimits, gate: Gate) -> None:
         self._host = host
+        self._gate = gate
         self._limits = limits
         self._open = OpenConnections(limits)
 
@@ -43,24 +46,26 @@ class Upgrades:
         # One turn of the loop, in which the transports report that they are gone.
         await asyncio.sleep(0)
 
-    def __call__(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
-        """The connection's listener, or an HTTP error that says why there is none."""
+    def __call__(
+        self, request: WSUpgradeRequest, certificate: CertificateNames | None = None
+    ) -> WSListener | WSUpgradeResponseWithListener:
+        """The connection's listener, or an HTTP error that says why there is none. `certificate` is the client's."""
         path, _, query = request.path.decode("latin-1").partition("?")
-        principal = _principal(request.headers)
         try:
             if path not in (REALTIME_PATH, SAGEMAKER_PATH):
                 raise ParleyError("not-found", f"WebSockets are served at {REALTIME_PATH} and {SAGEMAKER_PATH}.")
             _check_handshake(request.headers)
+            caller = self._gate.identify(of_upgrade(request, certificate)).caller
             comes_back = bool(flag(query, "resume") and self._host.resume_window_s)
             if comes_back:
                 self._open.waiting.check()
             else:
-                self._host.check(principal)
+                self._host.check(caller)
         except ParleyError as error:
             _log.info("refused a session: %s", error.code)
             return _refusal(error)
         arrival = Arrival(
-            principal=principal,
+            caller=caller,
             takes_binary=path == SAGEMAKER_PATH,
             forward_empty_deltas=flag(query, "empty_deltas"),
             comes_back=comes_back,
@@ -80,11 +85,6 @@ def _check_handshake(headers: Mapping[str, str]) -> None:
         is_key = False
     if not is_key:
         raise ParleyError("bad-request", f"Sec-WebSocket-Key is to be base64 of {_KEY_BYTES} bytes.")
-
-
-def _principal(headers: Mapping[str, str]) -> str:
-    """Who the client is, as far as its credentials tell: not they themselves, for this is kept; empty without any."""
-    return principal_of(headers.get("Authorization", ""))
 
 
 def _refusal(error: ParleyError) -> WSUpgradeResponseWithListener:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from parley.access.caller import Caller
 from parley.core import events as ev
 from parley.core.admission import Admission, AdmissionLimits
 from parley.core.effects import LegPurpose
@@ -94,7 +95,9 @@ class _Waiter:
 class AdmissionDesk:
     """One node's admission; `clock` is the event loop's. Who is which tenant is told by `tenant_of`."""
 
-    def __init__(self, limits: AdmissionLimits, tenant_of: Callable[[str], Tenant], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, limits: AdmissionLimits, tenant_of: Callable[[Caller], Tenant], clock: Callable[[], float]
+    ) -> None:
         self._tenant_of = tenant_of
         self._clock = clock
         self._admission = Admission[Capacity](limits, _free_streams, _takes_new)
@@ -121,16 +124,16 @@ class AdmissionDesk:
         """Hear of a pool's room; once, before anybody asks for its streams."""
         pool.on_room = partial(self._room, pool)
 
-    def check(self, pool: StreamPool, model: str, principal: str | None = None) -> None:
+    def check(self, pool: StreamPool, model: str, caller: Caller | None = None) -> None:
         """Whether a new session of this client could begin, or wait, now; None is for nobody in particular.
 
         Raises:
             ParleyError: at-capacity or too-many-sessions.
         """
-        tenant = _NOBODY if principal is None else self._tenant_of(principal)
+        tenant = _NOBODY if caller is None else self._tenant_of(caller)
         self._admission.check(Place(tenant, model), pool, self._clock())
 
-    def enter(self, pool: StreamPool, model: str, principal: str, *, returns: bool = False) -> "Seat":
+    def enter(self, pool: StreamPool, model: str, caller: Caller, *, returns: bool = False) -> "Seat":
         """A new session, which gets its place with its first stream, now or when it is its turn.
 
         One that `returns`, from another node, gets its place now and asks for a stream when it needs one.
@@ -138,7 +141,7 @@ class AdmissionDesk:
         Raises:
             ParleyError: at-capacity or too-many-sessions.
         """
-        place = Place(self._tenant_of(principal), model)
+        place = Place(self._tenant_of(caller), model)
         now = self._clock()
         if returns:
             self._admission.seat(place, pool, now)
@@ -149,13 +152,13 @@ class AdmissionDesk:
             self._settle()
         return Seat(self, place, pool, first)
 
-    def hold(self, capacity: Capacity, model: str, principal: str) -> Callable[[], None]:
+    def hold(self, capacity: Capacity, model: str, caller: Caller) -> Callable[[], None]:
         """A place, at once, for a stream that is no session of this node; what is returned gives it back.
 
         Raises:
             ParleyError: at-capacity or too-many-sessions.
         """
-        place = Place(self._tenant_of(principal), model)
+        place = Place(self._tenant_of(caller), model)
         self._admission.seat(place, capacity, self._clock())
         return partial(self.leave, place)
 

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
 
+from parley.access.gate import Gate
 from parley.ingress.attachment import SessionHost
 from parley.ingress.connect_gate import ConnectGate
 from parley.ingress.invocation import Endpoints
@@ -27,6 +28,8 @@ from parley.server.ready import Http2Address, Ready
 from parley.server.settings.document import Settings
 from parley.server.start import StartError, cannot_listen
 from parley.server.stores import make_handover, open_store
+from parley.server.tls_endpoints import listener_tls
+from parley.server.trust import make_trust
 from parley.server.upstream_specs import member_specs
 from parley.upstream.child.child import ChildState, LaunchError
 
@@ -91,14 +94,17 @@ class Gateway:
         self._pool = make_pool(member_specs(settings, self._child), options, self._changed)
         self._store = open_store(settings)
         handover = None if self._store is None else make_handover(settings, self._store)
+        trust = self._trust = make_trust(settings)
         self._live = LiveSessions(
             random=secrets.token_bytes,
             window_s=settings.session.resume_window_s,
             retry_after_s=settings.server.retry_after_s,
             tasks=tasks,
             handover=handover,
+            gate=trust.gate,
+            quotas=trust.quotas,
         )
-        hosts = HostMaker(settings, self._live)
+        hosts = HostMaker(settings, self._live, trust.tenants)
         self._host = hosts.make(
             self._pool,
             model=upstream.model,
@@ -109,10 +115,10 @@ class Gateway:
         if not settings.has_own_sessions:
             front = NoSessions(self._host, self._live, self._is_ready)
         gate = make_gate(settings, self._live.clock)
-        self._port = make_port(settings, front, gate)
+        self._port = make_port(settings, front, trust.gate, gate)
         self._endpoint = None
         if settings.http2.enabled:
-            self._endpoint = _http2_endpoint(settings, self._backends.endpoints, front, gate)
+            self._endpoint = _http2_endpoint(settings, self._backends.endpoints, front, trust.gate, gate)
         if handover is not None:
             handover.hosts = hosts.made
         self.draining = Draining(
@@ -134,7 +140,8 @@ class Gateway:
             is_ready=self._is_ready,
             was_ready=lambda: self._was_ready,
         )
-        self._admin = _admin_port(settings, Operations(inventory, self.draining, upstream.drain_timeout_s))
+        operations = Operations(inventory, self.draining, upstream.drain_timeout_s)
+        self._admin = _admin_port(settings, operations, trust.admin_gate)
         self.admin_url = ""
         self._bound_port = 0
         self.http2: Http2Address | None = None
@@ -157,6 +164,9 @@ class Gateway:
             raise
         self._run(self._loop_lag.run())
         self._run(self._pool.run())
+        for work in self._trust.background:
+            self._run(work())
+        self._run(self._trust.quotas.run(self._live.metered))
         for discovery in make_discoveries(self._settings.upstream, self._pool):
             self._run(discovery.run())
         self._run(self._backends.run())
@@ -184,15 +194,10 @@ class Gateway:
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         self._background.append(self._tasks.create_task(work))
 
-    async def stop(self, hurry: asyncio.Event | None = None) -> bool:
-        """Drain, then close; `hurry` ends the sessions at once. False when the drain was taken back."""
+    async def stop(self) -> bool:
+        """Drain, then close. False when the drain was taken back."""
         _log.info("stopping")
-        hurrying = asyncio.create_task(self._hurry(hurry)) if hurry is not None else None
-        try:
-            is_over = await self.draining.run()
-        finally:
-            if hurrying is not None:
-                hurrying.cancel()
+        is_over = await self.draining.run()
         if is_over:
             await self.close()
         return is_over
@@ -207,6 +212,7 @@ class Gateway:
             _log.warning("the listeners did not close in time")
         for task in self._background:
             task.cancel()
+        self._trust.close()
         if self._store is not None:
             self._store.close()
 
@@ -219,10 +225,6 @@ class Gateway:
             if self._admin is not None:
                 tasks.create_task(self._admin.close())
         await self._backends.close()
-
-    async def _hurry(self, hurry: asyncio.Event) -> None:
-        await hurry.wait()
-        self.draining.hurry()
 
     def _child_changed(self, state: ChildState) -> None:
         if state is not ChildState.READY and not self._stopping:
@@ -238,19 +240,21 @@ class Gateway:
             on_ready(self._settings.server.host, self._bound_port)
 
 
-def _http2_endpoint(settings: Settings, endpoints: Endpoints, front: SessionHost, gate: ConnectGate) -> "Http2Endpoint":
+def _http2_endpoint(
+    settings: Settings, endpoints: Endpoints, front: SessionHost, access: Gate, gate: ConnectGate
+) -> "Http2Endpoint":
     # Loaded only where it is asked for: with it come the libraries of HTTP/2 and of certificates.
     from parley.server.http2 import Http2Endpoint
 
-    return Http2Endpoint(settings, endpoints, front.check_ready, gate)
+    return Http2Endpoint(settings, endpoints, front.check_ready, access, gate)
 
 
-def _admin_port(settings: Settings, operations: Operations) -> "AdminPort | None":
+def _admin_port(settings: Settings, operations: Operations, gate: Gate) -> "AdminPort | None":
     if not settings.admin.port:
         return None
     from parley.server.admin.port import AdminPort
 
-    return AdminPort(settings.admin, operations, read_key(settings.admin.token_file, "admin.token_file"))
+    return AdminPort(settings.admin, operations, gate, listener_tls(settings, "admin"))
 
 
 @contextlib.contextmanager

@@ -34,13 +34,13 @@ from parley.upstream.pool.pool import UpstreamPool
 class HostMaker:
     """Makes hosts of sessions that share the node's live sessions and the places on it, which `desk` gives out."""
 
-    def __init__(self, settings: Settings, live: LiveSessions) -> None:
+    def __init__(self, settings: Settings, live: LiveSessions, tenants: Tenants) -> None:
         self._live = live
         self._limits = session_limits(settings)
         self._gathers = settings.session.gather
-        tenants = Tenants(settings.tenants, others_max=settings.admission.tenant_max_sessions)
         self.made: list[Host] = []
         self.refused = live.refused
+        self.gate = live.gate
         self.desk = AdmissionDesk(admission_limits(settings), tenants.of, live.clock)
 
     def make(self, pool: UpstreamPool, *, model: str, profile: Callable[[str], ModelProfile]) -> Host:
@@ -114,7 +114,9 @@ class Backends:
             container = container_pool(entry.urls, container_options(self._settings), self._on_change)
             self._containers.append(container)
             self._elsewhere.append(container)
-            return CountedContainer(container, self._hosts.desk, f"{entry.name}/{entry.variant}", self._hosts.refused)
+            return CountedContainer(
+                container, self._hosts.desk, self._hosts.gate, f"{entry.name}/{entry.variant}", self._hosts.refused
+            )
         api_key = read_key(entry.api_key_file, f"endpoints, entry {number}, api_key_file")
         options = pool_options(self._settings, api_key=api_key, model=entry.model)
         specs = [MemberSpec(url=url, max_sessions=entry.max_sessions) for url in entry.urls]

@@ -4,6 +4,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
+from parley.access.action import Target
+from parley.access.caller import Caller
+from parley.access.gate import Gate
 from parley.core.errors import ParleyError
 from parley.ingress.invocation import Container, ContainerSocket, FrameSink
 from parley.server.admission_desk import AdmissionDesk
@@ -25,12 +28,16 @@ class ReadyContainer(Protocol):
 
 
 class CountedContainer(Container):
-    """A `Container` of the node. `name` is what its streams count as among models; `refused` counts by error code."""
+    """A `Container` of the node. `name` is ENDPOINT/VARIANT, which its streams count as among models; `refused` counts
+    by error code."""
 
     takes_new = True
 
-    def __init__(self, container: ReadyContainer, desk: AdmissionDesk, name: str, refused: Counter[str]) -> None:
+    def __init__(
+        self, container: ReadyContainer, desk: AdmissionDesk, gate: Gate, name: str, refused: Counter[str]
+    ) -> None:
         self._container = container
+        self._gate = gate
         self._desk = desk
         self._name = name
         self._refused = refused
@@ -44,11 +51,13 @@ class CountedContainer(Container):
         """See `Capacity.free_streams`: what a container takes is its own to say."""
         return UNBOUNDED
 
-    def enter(self, principal: str) -> Callable[[], None]:
+    def enter(self, caller: Caller) -> Callable[[], None]:
         """See `Container.enter`."""
+        endpoint, _, _ = self._name.partition("/")
+        self._gate.allow(caller, "start", Target(caller.tenant_name, endpoint))
         try:
             self._container.check()
-            return self._desk.hold(self, self._name, principal)
+            return self._desk.hold(self, self._name, caller)
         except ParleyError as error:
             self._refused[error.code] += 1
             raise

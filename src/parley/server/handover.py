@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
+from parley.access.caller import Caller
 from parley.core import events as ev
 from parley.core.errors import ParleyError
 from parley.core.limits import SessionLimits
@@ -46,8 +47,8 @@ class Adopter(Protocol):
     def model(self) -> str:
         """The name that legs are opened with; empty while it is not known."""
 
-    def adopt(self, stored: StoredSession) -> SessionRunner:
-        """Go on with a session; nobody is attached to it yet.
+    def adopt(self, stored: StoredSession, caller: Caller) -> SessionRunner:
+        """Go on with a session of this caller; nobody is attached to it yet.
 
         Raises:
             ParleyError: why not; nothing has happened then.
@@ -151,7 +152,7 @@ class Handover:
 
     # ---- from the store
 
-    async def fetch(self, token: str, principal: str) -> SessionRunner | None:
+    async def fetch(self, token: str, caller: Caller) -> SessionRunner | None:
         """Go on with the session of a token, if another server has left it; its runner, which has not been started.
         None if there is none.
 
@@ -167,16 +168,16 @@ class Handover:
             return None
         try:
             stored = decode(unseal(taken.sealed, keys), self._bytes_max)
-            if stored.principal != principal:
+            if stored.principal != caller.principal:
                 raise ParleyError("wrong-principal")
             if stored.expires_s <= self._unix_time():
                 return None
-            runner = self._host_of(stored).adopt(stored)
+            runner = self._host_of(stored).adopt(stored, caller)
         except ParleyError as error:
             if error.code != "state-unreadable":
                 await self._put_back(keys, taken)
             raise
-        self._keys[runner] = keys, principal
+        self._keys[runner] = keys, caller.principal
         return runner
 
     async def _take(self, keys: StateKeys) -> Taken | None:

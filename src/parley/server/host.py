@@ -6,13 +6,14 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from parley.access.action import Target
+from parley.access.caller import NOBODY, Caller
 from parley.core import events as ev
 from parley.core.errors import ParleyError
 from parley.core.limits import SessionLimits
-from parley.core.outputs import UnknownOutputError
 from parley.core.profile import ModelProfile
 from parley.core.session import Session
-from parley.core.snapshot import StoredSession
+from parley.core.snapshot import StateError, StoredSession
 from parley.ingress.attachment import Attachment, OnFetched, SessionName
 from parley.server.admission_desk import AdmissionDesk, Seat, StreamPool
 from parley.server.live_sessions import LiveSessions
@@ -82,15 +83,22 @@ class Host:
         """See `SessionHost.resume_window_s`."""
         return self._limits.resume_window_s
 
-    def check(self, principal: str | None = None) -> None:
+    def check(self, caller: Caller | None = None, endpoint: str = "") -> None:
         """See `SessionHost.check`."""
+        if caller is not None:
+            self._allow_start(caller, endpoint)
         try:
             self._check_up()
-            self._desk.check(self._upstream, self.model, principal)
+            self._desk.check(self._upstream, self.model, caller)
         except ParleyError as error:
-            if principal is not None:
+            if caller is not None:
                 self._live.refused[error.code] += 1
             raise
+
+    def _allow_start(self, caller: Caller, endpoint: str) -> None:
+        self._live.gate.allow(caller, "start", Target(caller.tenant_name, endpoint, self.model))
+        self._live.gate.audit.check()
+        self._live.quotas.check(caller.tenant_name)
 
     def _check_up(self) -> None:
         self._live.check()
@@ -114,15 +122,18 @@ class Host:
         self,
         attachment: Attachment,
         *,
-        principal: str = "",
+        caller: Caller = NOBODY,
+        endpoint: str = "",
         name: SessionName | None = None,
         arrival: int = 1,
         forward_empty_deltas: bool | None = None,
     ) -> ClientPort:
         """See `SessionHost.open`."""
+        self._allow_start(caller, endpoint)
         try:
+            self._live.quotas.connect(caller.tenant_name)
             self._check_up()
-            seat = self._desk.enter(self._upstream, self.model, principal)
+            seat = self._desk.enter(self._upstream, self.model, caller)
         except ParleyError as error:
             self._live.refused[error.code] += 1
             raise
@@ -143,41 +154,41 @@ class Host:
             seat,
             name=name or self.new_name(),
             clock=self._live.clock,
-            issue_token=lambda runner: self._live.issue(runner, principal),
+            issue_token=lambda runner: self._live.issue(runner, caller.principal),
             measure_speech=sources.measure_speech,
             resume_window_s=limits.resume_window_s,
             generation=arrival,
             gathers=session.frame_rest_samples if self._gathers else None,
             leave=self._leave if self._live.can_move else None,
         )
-        self._begin(runner, seat)
+        self._begin(runner, seat, caller)
         return runner.first_port()
 
-    def _begin(self, runner: SessionRunner, seat: Seat) -> None:
+    def _begin(self, runner: SessionRunner, seat: Seat, caller: Caller) -> None:
         self._runners[runner] = seat
-        self._live.begin(runner, lambda: self._ended(runner, seat))
+        self._live.begin(runner, lambda: self._ended(runner, seat), caller)
 
     def resume(
-        self, attachment: Attachment, token: str, seq: int, principal: str, *, arrival: int | None = None
+        self, attachment: Attachment, token: str, seq: int, caller: Caller, *, arrival: int | None = None
     ) -> ClientPort:
         """See `SessionHost.resume`. The session may be another host's: it goes on with the upstream it has."""
-        return self._live.claim(token, principal).resume(attachment, seq, arrival)
+        return self._live.claim(token, caller).resume(attachment, seq, arrival)
 
-    def fetch(self, token: str, principal: str, on_done: OnFetched) -> bool:
+    def fetch(self, token: str, caller: Caller, on_done: OnFetched) -> bool:
         """See `SessionHost.fetch`."""
-        return self._live.fetch(token, principal, on_done)
+        return self._live.fetch(token, caller, on_done)
 
     def _leave(self, runner: SessionRunner) -> None:
         """Have a session's state stored, for another node to go on with it."""
         model = self.model
         self._live.leave(runner, model, self._sources.profile(model).frame_samples)
 
-    def adopt(self, stored: StoredSession) -> SessionRunner:
+    def adopt(self, stored: StoredSession, caller: Caller) -> SessionRunner:
         """Go on with a session that another node left; its runner has not been started, and nobody is attached.
 
         Raises:
-            ParleyError: shutting-down, at-capacity or too-many-sessions; state-unreadable, when it is none of a
-                session; upstream-unavailable, when its text has another clock than the model here.
+            ParleyError: shutting-down, at-capacity or too-many-sessions; state-unreadable, when no session can go on
+                from it; upstream-unavailable, when its text has another clock than the model here.
         """
         self._live.check()
         sources, state = self._sources, stored.state
@@ -194,10 +205,9 @@ class Host:
                 jitter=sources.jitter(),
                 context_s=sources.context_s(),
             )
-            session.check()
-        except (UnknownOutputError, ValueError, AssertionError, KeyError):
-            raise ParleyError("state-unreadable", "It is no session that can go on.") from None
-        seat = self._desk.enter(self._upstream, self.model, stored.principal, returns=True)
+        except StateError as error:
+            raise ParleyError("state-unreadable", f"No session can go on from it: {error}.") from None
+        seat = self._desk.enter(self._upstream, self.model, caller, returns=True)
         runner = SessionRunner(
             session,
             Nobody(),
@@ -212,7 +222,7 @@ class Host:
             leave=self._leave,
             told=state.acknowledged + len(state.sent),
         )
-        self._begin(runner, seat)
+        self._begin(runner, seat, caller)
         return runner
 
     def _ended(self, runner: SessionRunner, seat: Seat) -> None:

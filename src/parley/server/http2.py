@@ -4,14 +4,10 @@ import asyncio
 import logging
 import os
 import socket
-import ssl
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from parley.access.identity import Authenticator
-from parley.access.sigv4.authenticator import OpenDoor, SigV4Authenticator
-from parley.access.sigv4.credentials import CredentialsError, KeyFile
+from parley.access.gate import Gate
 from parley.ingress.connect_gate import ConnectGate
 from parley.ingress.http2.bidirectional import Bidirectional, StreamLimits
 from parley.ingress.http2.limits import Http2Limits
@@ -23,7 +19,7 @@ from parley.server.settings.contradictions import http2_problems
 from parley.server.settings.document import Settings
 from parley.server.settings.http2 import Http2Settings
 from parley.server.start import StartError, cannot_listen
-from parley.server.tls import server_context
+from parley.server.tls_endpoints import Contexts, listener_tls, watched
 
 _log = logging.getLogger("parley.server")
 
@@ -33,18 +29,25 @@ _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 class Http2Endpoint:
     """The listener from its start to its end. `check` raises the ParleyError that `/ping` is to answer with, if any.
 
-    Raises StartError, when made, for settings that would let strangers in and for access keys that can't be read.
+    Raises StartError, when made, for settings that would let strangers in.
     """
 
     def __init__(
-        self, settings: Settings, endpoints: Endpoints, check: Callable[[], None], gate: ConnectGate | None = None
+        self,
+        settings: Settings,
+        endpoints: Endpoints,
+        check: Callable[[], None],
+        access: Gate,
+        gate: ConnectGate | None = None,
     ) -> None:
         for _, problem in http2_problems(settings.http2):
             raise StartError(f"invalid-settings: {problem}")
+        self._all_settings = settings
         self._settings = settings.http2
         self._gate = gate
+        self._is_verified = not access.is_open
         self._limits = _limits(settings)
-        self._handlers = Bidirectional(endpoints, _authenticator(settings.http2), _stream_limits(settings), check=check)
+        self._handlers = Bidirectional(endpoints, access, _stream_limits(settings), check=check)
         self._listener: Http2Listener | None = None
 
     async def start(self) -> Http2Address:
@@ -55,8 +58,8 @@ class Http2Endpoint:
         """
         http2 = self._settings
         # Making a certificate waits for the disk, and for another process that makes one.
-        context, authorities_file = await asyncio.to_thread(_tls, http2)
-        listener = Http2Listener(self._handlers, self._limits, context, self._gate)
+        contexts, authorities_file = await asyncio.to_thread(_tls, self._all_settings)
+        listener = Http2Listener(self._handlers, self._limits, contexts, self._gate)
         try:
             port = await listener.start(http2.host, http2.port)
         except OSError as error:
@@ -64,7 +67,7 @@ class Http2Endpoint:
                 http2.host, http2.port, error, host_option="--set http2.host=ADDRESS", port_option="--http2-port"
             ) from None
         self._listener = listener
-        address = Http2Address(_url(http2, port), port, authorities_file, bool(http2.credentials_file))
+        address = Http2Address(_url(http2, port), port, authorities_file, self._is_verified)
         _log.info("SageMaker's endpoint is %s, on %s:%d", address.url, http2.host, port)
         if authorities_file is not None:
             _log.info(
@@ -73,8 +76,8 @@ class Http2Endpoint:
                 authorities_file,
                 authorities_file,
             )
-        if not http2.credentials_file:
-            _log.warning("signatures are not verified: every program on this machine may open streams")
+        if not self._is_verified:
+            _log.warning("nobody is asked who they are: every program on this machine may open streams")
         return address
 
     def stop_accepting(self) -> None:
@@ -107,23 +110,14 @@ class Http2Endpoint:
             await self._listener.close()
 
 
-def _tls(http2: Http2Settings) -> tuple[ssl.SSLContext | None, Path | None]:
-    if http2.cleartext:
+def _tls(settings: Settings) -> tuple[Contexts | None, Path | None]:
+    if settings.http2.cleartext:
         return None, None
-    if http2.tls_certificate_file:
-        return server_context(http2.tls_certificate_file, http2.tls_key_file), None
+    given = listener_tls(settings, "http2")
+    if given is not None:
+        return given, None
     own = local_certificate(state_directory(os.environ))
-    return server_context(own.server_file, own.server_file), own.authorities_file
-
-
-def _authenticator(http2: Http2Settings) -> Authenticator:
-    if not http2.credentials_file:
-        return OpenDoor()
-    try:
-        keys = KeyFile(http2.credentials_file)
-    except CredentialsError as error:
-        raise StartError("\n".join(f"credentials-unusable: {problem}" for problem in error.problems)) from None
-    return SigV4Authenticator(keys, clock=time.time, region=http2.region, skew_max_s=http2.clock_skew_s)
+    return watched("http2", str(own.server_file), str(own.server_file)), own.authorities_file
 
 
 def _limits(settings: Settings) -> Http2Limits:

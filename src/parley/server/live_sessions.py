@@ -6,8 +6,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from parley.access.action import Target
+from parley.access.caller import NOBODY, Caller
+from parley.access.gate import Gate
 from parley.core.errors import ParleyError
 from parley.ingress.attachment import OnFetched
+from parley.server.quotas import MeteredSession, Quotas
 from parley.server.registry import ResumeRegistry
 from parley.server.runner import SessionRunner
 
@@ -26,8 +30,9 @@ class LiveSessions:
 
     `random` gives so many random bytes, for tokens; `window_s` is how long a session that has ended is remembered.
     Arrivals are counted for all hosts: which connection of a session is the latest must not depend on where it came.
-    With a `handover` other nodes' sessions may go on here, and this node's there. `moved` and `ended` count sessions,
-    `refused` those that were not begun, by error code.
+    With a `handover` other nodes' sessions may go on here, and this node's there. The `gate` says who may do what, and
+    has the audit log, and the `quotas` how much of it; without them everybody may do all. `moved` and `ended` count
+    sessions, `refused` those that were not begun, by error code.
     """
 
     def __init__(
@@ -38,13 +43,17 @@ class LiveSessions:
         retry_after_s: float,
         tasks: asyncio.TaskGroup,
         handover: "Handover | None" = None,
+        gate: Gate | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
+        self.gate = gate or Gate()
+        self.quotas = quotas or Quotas(())
         self.clock = asyncio.get_running_loop().time
         self.retry_after_s = retry_after_s
         self._registry = ResumeRegistry[SessionRunner](random=random, clock=self.clock, window_s=window_s)
         self._handover = handover
         self._tasks = tasks
-        self._runners: dict[SessionRunner, None] = {}
+        self._runners: dict[SessionRunner, Caller] = {}
         self._fetching: dict[str, list[OnFetched]] = {}
         self._fetches: set[asyncio.Task[None]] = set()
         self._is_leaving = False
@@ -63,6 +72,14 @@ class LiveSessions:
     def runners(self) -> list[SessionRunner]:
         """The sessions that live, the oldest first."""
         return list(self._runners)
+
+    def owner(self, runner: SessionRunner) -> Caller:
+        """Who began a session that lives."""
+        return self._runners[runner]
+
+    def metered(self) -> dict[MeteredSession, str]:
+        """The sessions that live, each with its tenant, for their audio to be counted."""
+        return {runner: owner.tenant_name for runner, owner in self._runners.items()}
 
     @property
     def can_move(self) -> bool:
@@ -115,12 +132,26 @@ class LiveSessions:
             self._handover.note(runner, token, principal)
         return token
 
-    def claim(self, token: str, principal: str) -> SessionRunner:
-        """The session of a token.
+    def claim(self, token: str, caller: Caller) -> SessionRunner:
+        """The session of a token, for its owner to take up again.
 
         Raises:
-            ParleyError: unknown-session, wrong-principal, expired or moved.
+            ParleyError: forbidden, unknown-session, wrong-principal, expired or moved.
         """
+        self._allow_resume(caller)
+        try:
+            self.quotas.connect(caller.tenant_name)
+            runner = self._claim(token, caller.principal)
+        except ParleyError as error:
+            self.gate.audit.record("resume", caller, outcome=error.code)
+            raise
+        self.gate.audit.record("resume", caller, session_id=runner.name.session_id, tenant=caller.tenant_name)
+        return runner
+
+    def _allow_resume(self, caller: Caller) -> None:
+        self.gate.allow(caller, "resume", Target(caller.tenant_name))
+
+    def _claim(self, token: str, principal: str) -> SessionRunner:
         runner = self._registry.claim(token, principal)
         if runner.outcome == _MOVED:
             raise ParleyError("moved")
@@ -135,8 +166,9 @@ class LiveSessions:
         assert self._handover is not None, "without a store no session is told that it may move"
         self._handover.leave(runner, model, frame_samples)
 
-    def fetch(self, token: str, principal: str, on_done: OnFetched) -> bool:
+    def fetch(self, token: str, caller: Caller, on_done: OnFetched) -> bool:
         """See `SessionHost.fetch`."""
+        self._allow_resume(caller)
         handover = self._handover
         if handover is None or self._registry.knows(token):
             return False
@@ -152,22 +184,22 @@ class LiveSessions:
                 "store-unavailable", "Too many look for their sessions.", retry_after_s=self.retry_after_s
             )
         self._fetching[token] = [on_done]
-        task = self._tasks.create_task(self._fetch(handover, token, principal))
+        task = self._tasks.create_task(self._fetch(handover, token, caller))
         self._fetches.add(task)
         task.add_done_callback(self._fetches.discard)
         return True
 
-    async def _fetch(self, handover: "Handover", token: str, principal: str) -> None:
+    async def _fetch(self, handover: "Handover", token: str, caller: Caller) -> None:
         error: ParleyError | None = ParleyError("shutting-down")
         try:
-            error = await self._take_over(handover, token, principal)
+            error = await self._take_over(handover, token, caller)
         finally:
             for on_done in self._fetching.pop(token):
                 on_done(error)
 
-    async def _take_over(self, handover: "Handover", token: str, principal: str) -> ParleyError | None:
+    async def _take_over(self, handover: "Handover", token: str, caller: Caller) -> ParleyError | None:
         try:
-            fetched = await handover.fetch(token, principal)
+            fetched = await handover.fetch(token, caller)
         except ParleyError as error:
             _log.warning("a session can't go on here: %s", error)
             return error
@@ -175,16 +207,17 @@ class LiveSessions:
             _log.error("a session can't go on here: %s", type(error).__name__, exc_info=error)
             return ParleyError("internal-error")
         if fetched is not None:
-            self._registry.adopt(fetched, token, principal)
+            self._registry.adopt(fetched, token, caller.principal)
             _log.info("session %s goes on here", fetched.name.session_id)
             fetched.first_port().start()
         return None
 
     # ---- sessions
 
-    def begin(self, runner: SessionRunner, on_end: Callable[[], None]) -> None:
-        """Run a session in a task of its own; `on_end` is called when it has ended."""
-        self._runners[runner] = None
+    def begin(self, runner: SessionRunner, on_end: Callable[[], None], owner: Caller = NOBODY) -> None:
+        """Run a session of this owner in a task of its own; `on_end` is called when it has ended."""
+        self._runners[runner] = owner
+        self._note("start", runner, owner)
         self.empty.clear()
         self._tasks.create_task(self._run(runner, on_end))
 
@@ -197,13 +230,20 @@ class LiveSessions:
         finally:
             self._forget(runner)
             on_end()
-            self._runners.pop(runner, None)
+            self._note("end", runner, self._runners.pop(runner), outcome=_how(runner), seconds=self.clock() - began)
             if not self._runners:
                 self.empty.set()
             if runner.is_abandoned:
                 _log.debug("session %s was not needed", session_id)
             else:
                 _log.info("session %s ended: %s, %.1f s", session_id, runner.outcome, self.clock() - began)
+
+    def _note(
+        self, action: str, runner: SessionRunner, owner: Caller, *, outcome: str = "ok", seconds: float | None = None
+    ) -> None:
+        facts = None if seconds is None else {"duration_s": round(seconds, 3)}
+        session_id, tenant = runner.name.session_id, owner.tenant_name
+        self.gate.audit.record(action, owner, session_id=session_id, tenant=tenant, outcome=outcome, facts=facts)
 
     def _forget(self, runner: SessionRunner) -> None:
         if self._handover is not None:
@@ -221,6 +261,11 @@ class LiveSessions:
             task.cancel()
         if self._handover is not None:
             await self._handover.close()
+
+
+def _how(runner: SessionRunner) -> str:
+    """How a session ended, for the audit log."""
+    return "abandoned" if runner.is_abandoned else runner.outcome or "ok"
 
 
 def _cause(outcome: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from parley.access.caller import NOBODY, Caller
 from parley.core.errors import ParleyError
 from parley.ingress.attachment import Attachment, OnFetched, SessionName
 from parley.server.host import Host
@@ -28,7 +29,7 @@ class NoSessions:
         """See `SessionHost.resume_window_s`."""
         return self._host.resume_window_s
 
-    def check(self, principal: str | None = None) -> None:
+    def check(self, caller: Caller | None = None, endpoint: str = "") -> None:
         """See `SessionHost.check`."""
         self._live.check()
         if not self._is_ready():
@@ -51,7 +52,8 @@ class NoSessions:
         self,
         attachment: Attachment,
         *,
-        principal: str = "",
+        caller: Caller = NOBODY,
+        endpoint: str = "",
         name: SessionName | None = None,
         arrival: int = 1,
         forward_empty_deltas: bool | None = None,
@@ -60,11 +62,11 @@ class NoSessions:
         raise ParleyError("upstream-unavailable", "This node has no model server of its own; its endpoints do.")
 
     def resume(
-        self, attachment: Attachment, token: str, seq: int, principal: str, *, arrival: int | None = None
+        self, attachment: Attachment, token: str, seq: int, caller: Caller, *, arrival: int | None = None
     ) -> ClientPort:
         """See `SessionHost.resume`."""
-        return self._host.resume(attachment, token, seq, principal, arrival=arrival)
+        return self._host.resume(attachment, token, seq, caller, arrival=arrival)
 
-    def fetch(self, token: str, principal: str, on_done: OnFetched) -> bool:
+    def fetch(self, token: str, caller: Caller, on_done: OnFetched) -> bool:
         """See `SessionHost.fetch`."""
-        return self._live.fetch(token, principal, on_done)
+        return self._host.fetch(token, caller, on_done)

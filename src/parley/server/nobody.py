@@ -21,7 +21,7 @@ class Nobody:
     def send_notice(self, notice: Notice, seq: int = 0) -> None:
         """Nothing."""
 
-    def send_token(self, token: str, window_s: float) -> None:
+    def send_token(self, token: str, window_s: float, retention: str = "") -> None:
         """Nothing."""
 
     def pause_input(self) -> None:

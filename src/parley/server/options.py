@@ -3,11 +3,13 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from parley.access.gate import Gate
 from parley.aws.failure import AwsError
 from parley.core.admission import AdmissionLimits
 from parley.core.limits import AtBound, SessionLimits
 from parley.ingress.attachment import SessionHost
 from parley.ingress.connect_gate import ConnectGate, GateLimits
+from parley.ingress.door import DoorLimits
 from parley.ingress.http import http_application
 from parley.ingress.port import Port, PortLimits
 from parley.ingress.upgrades import Upgrades
@@ -15,6 +17,7 @@ from parley.ingress.websocket import SocketLimits
 from parley.server.probing import probe_options
 from parley.server.settings.document import Settings
 from parley.server.start import StartError
+from parley.server.tls_endpoints import listener_tls, upstream_tls
 from parley.upstream.container.container import ContainerOptions
 from parley.upstream.container.socket import SocketOptions
 from parley.upstream.pool.maker import PoolOptions, vllm_pool
@@ -44,6 +47,7 @@ def pool_options(settings: Settings, *, api_key: str | None, model: str, streams
     return PoolOptions(
         api_key=api_key,
         model=model,
+        tls=upstream_tls(upstream),
         connect_timeout_s=upstream.connect_timeout_s,
         ping_interval_s=settings.server.ping_interval_s,
         ping_timeout_s=settings.server.ping_timeout_s,
@@ -80,6 +84,7 @@ def container_options(settings: Settings) -> ContainerOptions:
         handshake_timeout_s=upstream.connect_timeout_s,
         probe_interval_s=upstream.probe_interval_s,
         probe_timeout_s=upstream.probe_timeout_s,
+        tls=upstream_tls(upstream),
         socket=SocketOptions(frame_max_bytes=settings.server.message_max_bytes),
     )
 
@@ -149,8 +154,12 @@ def make_gate(settings: Settings, clock: Callable[[], float]) -> ConnectGate:
     return ConnectGate(gate_limits(settings), clock)
 
 
-def make_port(settings: Settings, host: SessionHost, gate: ConnectGate) -> Port:
-    """The port of WebSockets and plain HTTP."""
+def make_port(settings: Settings, host: SessionHost, access: Gate, gate: ConnectGate) -> Port:
+    """The port of WebSockets and plain HTTP.
+
+    Raises:
+        StartError: its certificate can't be used.
+    """
     server = settings.server
     socket_limits = SocketLimits(
         message_max_bytes=server.message_max_bytes,
@@ -159,9 +168,11 @@ def make_port(settings: Settings, host: SessionHost, gate: ConnectGate) -> Port:
         waiting_timeout_s=server.waiting_timeout_s,
     )
     port_limits = PortLimits(
-        head_timeout_s=server.head_timeout_s,
+        # The time for TLS's handshake comes before that for the head.
+        DoorLimits(head_timeout_s=server.head_timeout_s, tls_handshake_timeout_s=server.head_timeout_s),
         ping_interval_s=server.ping_interval_s,
         ping_timeout_s=server.ping_timeout_s,
     )
-    http = http_application(host, body_max_bytes=server.body_max_bytes)
-    return Port(Upgrades(host, socket_limits), http, port_limits, socket_limits, gate)
+    http = http_application(host, access, body_max_bytes=server.body_max_bytes)
+    tls = listener_tls(settings, "server")
+    return Port(Upgrades(host, socket_limits, access), http, port_limits, socket_limits, gate, tls)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from parley.access.caller import Caller
 from parley.core.tenant import Tenant
 from parley.server.settings.tenant import DEFAULT_PRIORITY, TenantSettings
 
@@ -12,13 +13,18 @@ class Tenants:
 
     def __init__(self, named: Iterable[TenantSettings], *, others_max: int) -> None:
         self._others_max = others_max
-        self._named = {
-            principal: Tenant(entry.name, entry.max_sessions, entry.priority)
-            for entry in named
-            for principal in entry.all_principals
-        }
+        entries = tuple(named)
+        self._tenants = {entry.name: Tenant(entry.name, entry.max_sessions, entry.priority) for entry in entries}
+        self._of_principal = {principal: entry for entry in entries for principal in entry.all_principals}
+        self._of_name = {name: entry for entry in entries for name in entry.callers}
 
-    def of(self, principal: str) -> Tenant:
-        """The tenant of a client; see `access/principal.py`."""
+    def name_of(self, caller: Caller) -> str:
+        """The tenant that the settings put a caller into; empty for none."""
+        entry = self._of_principal.get(caller.principal) or self._of_name.get(caller.name)
+        return "" if entry is None else entry.name
+
+    def of(self, caller: Caller) -> Tenant:
+        """The tenant that a caller's sessions count to."""
+        name = caller.tenant or self.name_of(caller)
         # The name of an entry is never as long as a principal.
-        return self._named.get(principal) or Tenant(principal, self._others_max, DEFAULT_PRIORITY)
+        return self._tenants.get(name) or Tenant(name or caller.principal, self._others_max, DEFAULT_PRIORITY)

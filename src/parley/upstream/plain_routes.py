@@ -8,6 +8,8 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from parley.upstream.tls import Contexts
+
 BODY_MAX_BYTES = 1_048_576
 
 
@@ -21,11 +23,21 @@ def http_url(realtime_url: str, path: str) -> str:
 
 class PlainRoutes:
     """Asks one server. `address` is where to connect to instead of the addresses of the URL's host, which remains the
-    name that is asked for and whose certificate is wanted. To be entered before use.
+    name that is asked for and whose certificate is wanted. `tls` is for wss:// URLs; without it the system's
+    authorities count. To be entered before use.
     """
 
-    def __init__(self, url: str, *, timeout_s: float, api_key: str | None = None, address: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float,
+        api_key: str | None = None,
+        address: str = "",
+        tls: Contexts | None = None,
+    ) -> None:
         self._url = url
+        self._tls = tls if url.startswith("wss:") else None
         self._address = address
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
@@ -50,7 +62,8 @@ class PlainRoutes:
         """
         assert self._http is not None
         # Followed, a redirect would show the key elsewhere, and `address` is of this server alone.
-        async with self._http.get(http_url(self._url, path), allow_redirects=False) as response:
+        url, tls = http_url(self._url, path), True if self._tls is None else self._tls()
+        async with self._http.get(url, allow_redirects=False, ssl=tls) as response:
             if response.status != 200:
                 return None
             body = bytearray()

@@ -28,6 +28,7 @@ from parley.core.content import Audio
 from parley.core.errors import ParleyError
 from parley.upstream.dialogue import VllmDialogue
 from parley.upstream.leg import LegSink
+from parley.upstream.tls import Contexts, tls_failure, websocket_options
 from parley.wire import vllm
 from parley.wire.fragments import FragmentBuffer
 
@@ -50,7 +51,7 @@ class VllmOptions:
     """How to reach a vLLM server. `ping_interval_s` finds a half-open connection in that time plus the timeout.
 
     `address` is where to connect to instead of the addresses of the URL's host, which remains the name that is asked
-    for and whose certificate is wanted.
+    for and whose certificate is wanted. `tls` is for wss:// URLs.
     """
 
     url: str
@@ -59,6 +60,7 @@ class VllmOptions:
     ping_interval_s: float = 20.0
     ping_timeout_s: float = 20.0
     address: str = ""
+    tls: Contexts | None = None
 
     def __repr__(self) -> str:
         return f"VllmOptions(url={self.url!r})"
@@ -187,6 +189,7 @@ class VllmUpstream:
                     socket_factory=partial(_connected_to, options.address) if options.address else None,
                     # On uvloop its transport misses a reset that comes with data still unread (aiofastnet 1.2.0).
                     use_aiofastnet=False,
+                    **websocket_options(options.url, options.tls, options.connect_timeout_s),
                 )
                 # picows returns no listener when the peer hung up instead of answering.
                 if listener is None:
@@ -235,6 +238,8 @@ def _handshake_error(error: OSError | WSError) -> ParleyError:
         return ParleyError(
             "upstream-unavailable", f"The handshake was refused with HTTP {status}{': ' if hint else ''}{hint}."
         )
+    if failure := tls_failure(error):
+        return ParleyError("upstream-unavailable", f"{failure[0].upper()}{failure[1:]}.")
     if isinstance(error, OSError):
         # asyncio's own text hides what the system said: "Connect call failed".
         is_systems = error.errno is not None and not isinstance(error, socket.gaierror)

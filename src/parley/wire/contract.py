@@ -33,11 +33,13 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """The opt-in is taken: `token` takes the session up again for `window_s` after its connection is lost."""
+    """The opt-in is taken: `token` takes the session up again for `window_s` after its connection is lost. `retention`
+    is what is kept of the session; empty is nothing."""
 
     session_id: str
     token: str = field(repr=False)
     window_s: float = 0.0
+    retention: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,12 +71,19 @@ class _ResumeTicket(msgspec.Struct):
     window_s: float
 
 
+class _Kept(msgspec.Struct):
+    retention: str = ""
+
+
 class _UpdatedBody(_Body, kw_only=True):
     id: str = ""
     resume: _ResumeTicket
+    parley: _Kept | None = None
 
     def event(self) -> Updated:
-        return Updated(self.id, self.resume.token, self.resume.window_s)
+        return Updated(
+            self.id, self.resume.token, self.resume.window_s, "" if self.parley is None else self.parley.retention
+        )
 
 
 class _ResumedBody(_Body, kw_only=True):

@@ -15,11 +15,23 @@ END_SESSION = b'{"type":"session.end"}'
 CLEAR_INPUT = b'{"type":"input_audio_buffer.clear"}'
 
 
-def encode_opt_in(model: str, *, input_policy: str | None = None, output_policy: str | None = None) -> bytes:
+def encode_opt_in(
+    model: str,
+    *,
+    input_policy: str | None = None,
+    output_policy: str | None = None,
+    retention: str | None = None,
+    consent: bool = False,
+) -> bytes:
     """`session.update` that names the model, empty for any, and opts in to the session contract; the policies say what
-    is to happen when more waits than may."""
-    policies = {"input_policy": input_policy, "output_policy": output_policy}
-    own = {"resume": True, **{name: value for name, value in policies.items() if value is not None}}
+    is to happen when more waits than may, `retention` what is kept of the session, with whoever speaks' `consent`."""
+    chosen = {
+        "input_policy": input_policy,
+        "output_policy": output_policy,
+        "retention": retention,
+        "consent": consent or None,
+    }
+    own = {"resume": True, **{name: value for name, value in chosen.items() if value is not None}}
     return encode_json({"type": vllm.SESSION_UPDATE, "model": model, "parley": own})
 
 

@@ -88,6 +88,9 @@ class VllmDialect:
 def _update(update: serving.Update) -> list[ev.ClientEvent]:
     """The message in the order in which it counts: its opt-in begins the count anew."""
     events: list[ev.ClientEvent] = [ev.ModelNamed(update.model)]
+    if update.retention is not None or update.consent:
+        # The answer to the opt-in says what is in force.
+        events.append(ev.RetentionChosen(update.retention, update.consent))
     if update.resume:
         events.append(ev.ResumeEnabled())
     if update.input_policy or update.output_policy:

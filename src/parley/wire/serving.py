@@ -14,6 +14,7 @@ from parley.core import notices as no
 from parley.core.content import SAMPLE_RATE, Text
 from parley.core.errors import ParleyError, Retry
 from parley.core.limits import AtBound
+from parley.core.retention import Retention
 from parley.core.usage import Usage
 from parley.wire import contract, contract_requests, vllm
 from parley.wire.contract import Seq
@@ -29,12 +30,15 @@ CLIENT_ENDED = "client-ended"
 @dataclass(frozen=True, slots=True)
 class Update:
     """The client named the model, empty for any; `resume` opts in to the session contract. The policies say what is to
-    happen when more waits than may; None leaves that to the server."""
+    happen when more waits than may, `retention` what is kept of the session; None leaves that to the server. `consent`:
+    whoever speaks agreed to having the audio kept."""
 
     model: str
     resume: bool
     input_policy: AtBound | None = None
     output_policy: AtBound | None = None
+    retention: Retention | None = None
+    consent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ class _OptIn(msgspec.Struct):
     resume: bool = False
     input_policy: str | None = None
     output_policy: str | None = None
+    retention: str | None = None
+    consent: bool = False
 
 
 class _UpdateBody(msgspec.Struct):
@@ -98,6 +104,8 @@ class _CancelBody(msgspec.Struct):
 
 _POLICIES = tuple(policy.value for policy in AtBound)
 _POLICY_NAMES = ", ".join(_POLICIES)
+_RETENTIONS = tuple(one.value for one in Retention)
+_RETENTION_NAMES = ", ".join(_RETENTIONS)
 _decode_update = msgspec.json.Decoder(_UpdateBody).decode
 _decode_resume = msgspec.json.Decoder(_ResumeBody).decode
 _decode_ack = msgspec.json.Decoder(_AckBody).decode
@@ -131,7 +139,17 @@ def _update(message: bytes) -> Update:
         _policy("input_policy", own.input_policy),
         _policy("output_policy", own.output_policy),
     )
-    return Update(body.model, own.resume, *policies)
+    return Update(body.model, own.resume, *policies, _retention(own.retention), own.consent)
+
+
+def _retention(value: str | None) -> Retention | None:
+    if value is None:
+        return None
+    if value not in _RETENTIONS:
+        raise ParleyError(
+            "invalid-event", f"In {vllm.SESSION_UPDATE}: `parley.retention` is one of {_RETENTION_NAMES}."
+        )
+    return Retention(value)
 
 
 def _policy(name: str, value: str | None) -> AtBound | None:
@@ -184,11 +202,11 @@ def encode_created(session_id: str, created_s: int, resume_window_s: float) -> b
     return vllm.encode_created(session_id, created_s, parley={"resume_window_s": resume_window_s})
 
 
-def encode_updated(session_id: str, token: str, window_s: float) -> bytes:
-    """`session.updated`: the opt-in is taken, and this is the token."""
-    return encode_json(
-        {"type": "session.updated", "id": session_id, "resume": {"token": token, "window_s": window_s}},
-    )
+def encode_updated(session_id: str, token: str, window_s: float, retention: str = "") -> bytes:
+    """`session.updated`: the opt-in is taken, and this is the token. `retention` is what is kept; empty is nothing."""
+    more = {"parley": {"retention": retention}} if retention else {}
+    resume = {"token": token, "window_s": window_s}
+    return encode_json({"type": "session.updated", "id": session_id, "resume": resume, **more})
 
 
 def encode_delta(text: Text, seq: int = 0, item: int = 0) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from parley.access.identity import SignedRequest
+from parley.access.identity import RequestHead
 from parley.access.sigv4.access_key import AccessKey
 from parley.core.errors import ParleyError
 from parley.wire.event_stream import Decoder, Message
@@ -38,24 +38,24 @@ class Keys:
         return self.keys.get(access_key_id)
 
 
-def request_of(head: SignedHead, **changes: Any) -> SignedRequest:
+def request_of(head: SignedHead, **changes: Any) -> RequestHead:
     """The request as it arrives, with changes made on the way."""
-    return dataclasses.replace(SignedRequest(head.method, head.target, head.fields), **changes)
+    return dataclasses.replace(RequestHead(head.method, head.target, head.fields), **changes)
 
 
-def with_header(request: SignedRequest, name: str, value: str) -> SignedRequest:
+def with_header(request: RequestHead, name: str, value: str) -> RequestHead:
     """With a header's value changed."""
     assert name in dict(request.headers)
     headers = tuple((known, value if known == name else old) for known, old in request.headers)
     return dataclasses.replace(request, headers=headers)
 
 
-def with_more(request: SignedRequest, *headers: tuple[str, str]) -> SignedRequest:
+def with_more(request: RequestHead, *headers: tuple[str, str]) -> RequestHead:
     """With headers added."""
     return dataclasses.replace(request, headers=(*request.headers, *headers))
 
 
-def without(request: SignedRequest, name: str) -> SignedRequest:
+def without(request: RequestHead, name: str) -> RequestHead:
     """With a header taken out."""
     return dataclasses.replace(request, headers=tuple(pair for pair in request.headers if pair[0] != name))
 

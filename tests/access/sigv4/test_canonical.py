@@ -14,7 +14,7 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.access.identity import SignedRequest
+from parley.access.identity import RequestHead
 from parley.access.sigv4.canonical import canonical_query, canonical_request, wire_bytes
 
 EMPTY = sha256(b"").hexdigest()
@@ -24,7 +24,7 @@ HOST = {"host": ["example.amazonaws.com"]}
 def canonical(
     target: str = "/", fields: Mapping[str, Sequence[str]] = HOST, method: str = "GET", payload_hash: str = EMPTY
 ) -> str:
-    request = SignedRequest(method, target, ())
+    request = RequestHead(method, target, ())
     return canonical_request(request, fields, sorted(fields), payload_hash).decode("utf-8", "surrogateescape")
 
 

@@ -10,7 +10,7 @@ from botocore.credentials import Credentials as BotoCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.access.identity import SignedRequest
+from parley.access.identity import RequestHead
 from parley.access.sigv4.claim import EVENTS_PAYLOAD, Claim, read_claim
 from parley.access.sigv4.signing_key import derive_signing_key
 from tests.access.sigv4.scene import NOW_S, outcome, request_of, why, with_header, with_more, without
@@ -30,13 +30,13 @@ def signed(**options: object) -> SignedHead:
     return sign_request(**{"time_s": NOW_S, **options})  # type: ignore[arg-type]
 
 
-def verify(request: SignedRequest, payload_hash: str = EVENTS_PAYLOAD) -> Claim:
+def verify(request: RequestHead, payload_hash: str = EVENTS_PAYLOAD) -> Claim:
     claim = read_claim(request, payload_hash)
     claim.verify(derive_signing_key(CREDENTIALS.secret_access_key, claim.scope))
     return claim
 
 
-def why_not(request: SignedRequest, payload_hash: str = EVENTS_PAYLOAD) -> tuple[str, str]:
+def why_not(request: RequestHead, payload_hash: str = EVENTS_PAYLOAD) -> tuple[str, str]:
     return why(verify, request, payload_hash)
 
 
@@ -122,7 +122,7 @@ def test_an_ordinary_request_as_botocore_signs_it_is_verified() -> None:
     signer._inject_signature_to_request(request, signer.signature(text, request))
     headers = (("host", AUTHORITY), *((name.lower(), value) for name, value in request.headers.items()))
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    verify(SignedRequest("GET", "/v1/realtime?b=2&a=1", headers), empty)
+    verify(RequestHead("GET", "/v1/realtime?b=2&a=1", headers), empty)
 
 
 # ---- what is not
@@ -312,5 +312,5 @@ def test_any_request_is_a_claim_or_refused(
     method: str, target: str, headers: list[tuple[str, str]], payload_hash: str, is_signed: bool
 ) -> None:
     fields = (*(request_of(signed(payload_hash=payload_hash)).headers if is_signed else ()), *headers)
-    code = outcome(verify, SignedRequest(method, target, fields), payload_hash)
+    code = outcome(verify, RequestHead(method, target, fields), payload_hash)
     assert code in {"not-authenticated", "invalid-signature"}

@@ -30,9 +30,10 @@ def test_everything_of_a_key_is_read() -> None:
     more = """session_token = "token/with+signs=="
 expires_at = 1970-01-01T02:00:01.5+02:00
 principal = "captions"
+tenant = "acme"
 description = "Für die Untertitel."
 """
-    expected = AccessKey("AKIDEXAMPLE", SECRET, "token/with+signs==", 1.5, "captions", "Für die Untertitel.")
+    expected = AccessKey("AKIDEXAMPLE", SECRET, "token/with+signs==", 1.5, "captions", "acme", "Für die Untertitel.")
     assert parse_keys((PLAIN + more).encode()) == {"AKIDEXAMPLE": expected}
 
 

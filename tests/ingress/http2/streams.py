@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from parley.access.authenticator import OpenDoor
-from parley.access.credentials import AccessKey
-from parley.access.identity import Authenticator
+from parley.access.caller import Caller
+from parley.access.gate import Gate
+from parley.access.sigv4.credentials import AccessKey
 from parley.core.errors import ParleyError
 from parley.ingress.attachment import SessionHost
 from parley.ingress.http2.bidirectional import Bidirectional, StreamLimits
@@ -199,10 +199,10 @@ class StubContainer:
     def __post_init__(self) -> None:
         self.may_open.set()
 
-    def enter(self, principal: str) -> Callable[[], None]:
+    def enter(self, caller: Caller) -> Callable[[], None]:
         if self.refuses_entry is not None:
             raise self.refuses_entry
-        self.entered.append(principal)
+        self.entered.append(caller.principal)
         return self._leave
 
     def _leave(self) -> None:
@@ -279,12 +279,12 @@ def open_stream(
     endpoint: Endpoint | None = None,
     request: Request | None = None,
     *,
-    authenticator: Authenticator | None = None,
+    gate: Gate | None = None,
     limits: StreamLimits | None = None,
 ) -> Stream:
     """The same for a factory of its own."""
     endpoint = endpoint or Endpoint(StubHost())
-    return open_on(Bidirectional(endpoint, authenticator or OpenDoor(), limits or StreamLimits()), request)
+    return open_on(Bidirectional(endpoint, gate or Gate(), limits or StreamLimits()), request)
 
 
 def part(data: bytes, *, is_text: bool = True, is_complete: bool = True) -> bytes:

@@ -5,7 +5,9 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from parley.access.identity import Identity, SignedRequest
+from parley.access.caller import Caller
+from parley.access.gate import Gate
+from parley.access.identity import Identity, RequestHead
 from parley.core.errors import ERRORS, ParleyError
 from parley.ingress.http2.bidirectional import Bidirectional, StreamLimits
 from parley.ingress.invocation import Invocation
@@ -33,17 +35,23 @@ STATUS = {"ModelError": 424, "InternalServerError": 500, "ServiceUnavailableErro
 
 
 class Doorman:
-    """An `Authenticator` that knows everybody as the same, or refuses."""
+    """A `Method` that knows everybody as the same, or refuses."""
+
+    name = "a nod"
+    is_beside_others = False
 
     def __init__(self, refusal: ParleyError | None = None) -> None:
-        self.asked: list[SignedRequest] = []
+        self.asked: list[RequestHead] = []
         self._refusal = refusal
 
-    def authenticate(self, request: SignedRequest) -> Identity:
+    def recognises(self, request: RequestHead) -> bool:
+        return True
+
+    def authenticate(self, request: RequestHead) -> Identity:
         self.asked.append(request)
         if self._refusal is not None:
             raise self._refusal
-        return Identity("somebody", None)
+        return Identity(Caller("somebody"))
 
 
 def refused(stream: Stream, shape: str, code: str) -> Event:
@@ -78,7 +86,7 @@ async def test_a_session_begins_and_the_server_speaks_first() -> None:
 
 
 async def test_each_stream_has_a_request_id_of_its_own() -> None:
-    bidirectional = Bidirectional(Endpoint(StubHost()), Doorman())
+    bidirectional = Bidirectional(Endpoint(StubHost()), Gate([Doorman()]))
     ids = {open_on(bidirectional).exchange.headers["x-amzn-requestid"] for _ in range(3)}
     assert len(ids) == 3
 
@@ -92,14 +100,14 @@ async def test_what_is_asked_for_goes_to_the_endpoints() -> None:
 
 async def test_a_session_belongs_to_whoever_the_authenticator_says() -> None:
     host = StubHost()
-    open_stream(Endpoint(host), authenticator=Doorman())
-    assert host.principals == ["somebody"]
+    open_stream(Endpoint(host), gate=Gate([Doorman()]))
+    assert [caller.principal for caller in host.callers] == ["somebody"]
 
 
 async def test_the_authenticator_sees_the_request_as_it_was_signed() -> None:
     doorman = Doorman()
     request = make_request(TARGET + "?", {"x-amz-date": "20261122T101500Z", "x-odd": "\udcff\u00e9"})
-    open_stream(request=request, authenticator=doorman)
+    open_stream(request=request, gate=Gate([doorman]))
     (signed,) = doorman.asked
     assert (signed.method, signed.target) == ("POST", TARGET + "?")
     assert signed.headers == (
@@ -245,7 +253,7 @@ async def test_a_host_that_changes_its_mind_refuses_before_the_stream_as_well() 
 @pytest.mark.parametrize("code", ["not-authenticated", "unknown-credentials", "invalid-signature", "request-replayed"])
 async def test_who_is_not_let_in_learns_nothing_of_endpoints(code: str) -> None:
     endpoint = Endpoint(StubHost())
-    stream = open_stream(endpoint, make_request(headers={VARIANT: "_"}), authenticator=Doorman(ParleyError(code)))
+    stream = open_stream(endpoint, make_request(headers={VARIANT: "_"}), gate=Gate([Doorman(ParleyError(code))]))
     refused(stream, ERRORS[code].aws_exception, code)
     assert stream.exchange.status == 403
     assert endpoint.asked == []
@@ -305,7 +313,7 @@ async def test_a_refused_client_that_does_not_read_is_cut() -> None:
 )
 async def test_there_is_no_other_route(target: str) -> None:
     doorman = Doorman()
-    stream = open_stream(request=make_request(target), authenticator=doorman)
+    stream = open_stream(request=make_request(target), gate=Gate([doorman]))
     refused(stream, "InputValidationError", "not-found")
     assert stream.exchange.status == 404
     assert doorman.asked == []
@@ -316,7 +324,7 @@ async def test_there_is_no_other_route(target: str) -> None:
 async def test_a_node_that_is_ready_or_merely_full_says_so(method: str, refusal: ParleyError | None) -> None:
     host = StubHost()
     host.refuses_check = refusal
-    bidirectional = Bidirectional(Endpoint(host), Doorman(), check=host.check)
+    bidirectional = Bidirectional(Endpoint(host), Gate([Doorman()]), check=host.check)
     exchange = open_on(bidirectional, make_request("/ping?now", method=method)).exchange
     assert (exchange.status, bytes(exchange.body), exchange.is_finished) == (200, b'{"status":"ready"}', True)
 
@@ -324,10 +332,10 @@ async def test_a_node_that_is_ready_or_merely_full_says_so(method: str, refusal:
 async def test_a_node_that_is_not_ready_says_why() -> None:
     host = StubHost()
     host.refuses_check = ParleyError("shutting-down")
-    bidirectional = Bidirectional(Endpoint(host), Doorman(), check=host.check)
+    bidirectional = Bidirectional(Endpoint(host), Gate([Doorman()]), check=host.check)
     refused(open_on(bidirectional, make_request("/ping", method="GET")), "ServiceUnavailableError", "shutting-down")
 
 
 async def test_a_listener_that_answers_is_healthy_where_nobody_says_otherwise() -> None:
-    bidirectional = Bidirectional(Endpoint(StubHost()), Doorman(), StreamLimits())
+    bidirectional = Bidirectional(Endpoint(StubHost()), Gate([Doorman()]), StreamLimits())
     assert open_on(bidirectional, make_request("/ping", method="GET")).exchange.status == 200

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.access.authenticator import SigV4Authenticator
+from parley.access.gate import Gate
+from parley.access.sigv4.authenticator import SigV4Authenticator
 from parley.core import events as ev
 from parley.core.errors import ParleyError
 from parley.ingress.http2.bidirectional import Bidirectional, StreamLimits
@@ -42,7 +43,7 @@ class Signed:
         self.clock = Clock()
         self.host = StubHost()
         authenticator = SigV4Authenticator(Keys(), clock=self.clock)
-        bidirectional = Bidirectional(Endpoint(self.host), authenticator, limits or StreamLimits())
+        bidirectional = Bidirectional(Endpoint(self.host), Gate([authenticator]), limits or StreamLimits())
         head = sign_request(time_s=NOW_S, style=style)
         self.stream = open_on(bidirectional, request_of(head))
         self.exchange = self.stream.exchange

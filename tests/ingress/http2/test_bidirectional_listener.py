@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from h2.errors import ErrorCodes
 
-from parley.access.authenticator import OpenDoor, SigV4Authenticator
-from parley.access.identity import SignedRequest
+from parley.access.gate import Gate
+from parley.access.identity import RequestHead
+from parley.access.sigv4.authenticator import SigV4Authenticator
 from parley.core import events as ev
 from parley.core.content import Text
 from parley.ingress.http2.bidirectional import Bidirectional, StreamLimits
@@ -64,7 +65,7 @@ async def endpoint(
     host: StubHost | StubContainer, stream_limits: StreamLimits | None = None, limits: Http2Limits | None = None
 ) -> AsyncIterator[Http2Client]:
     """A client of a listener in front of this host."""
-    bidirectional = Bidirectional(Endpoint(host), OpenDoor(), stream_limits or StreamLimits())
+    bidirectional = Bidirectional(Endpoint(host), Gate(), stream_limits or StreamLimits())
     async with listening(bidirectional, limits) as (_, port), Http2Client(port) as client:
         yield client
         await bidirectional.close()
@@ -179,7 +180,7 @@ async def test_a_session_of_a_verified_key_goes_on_over_a_websocket_with_that_ke
         f'[[key]]\naccess_key_id = "{CREDENTIALS.access_key_id}"\n'
         f'secret_access_key = "{CREDENTIALS.secret_access_key}"\n'
     )
-    gateway = Http2Gateway(vllm.url, http2={"credentials_file": str(file)})
+    gateway = Http2Gateway(vllm.url, access={"credentials_file": str(file)})
     await gateway.start()
     head = sign_request(authority="parley.test")
     headers = {name: value for name, value in head.headers if not name.startswith(":")}
@@ -213,7 +214,7 @@ async def take_up(socket: RawSocket, token: str, authorization: str) -> str:
 
 def test_the_principal_of_a_verified_key_is_that_of_one_that_is_only_read() -> None:
     head = sign_request()
-    request = SignedRequest(head.method, head.target, head.fields)
+    request = RequestHead(head.method, head.target, head.fields)
     verified = SigV4Authenticator(Keys(), clock=time.time).authenticate(request)
-    assert verified.principal == OpenDoor().authenticate(request).principal != ""
-    assert CREDENTIALS.access_key_id not in verified.principal
+    assert verified.caller.principal == Gate().identify(request).caller.principal != ""
+    assert CREDENTIALS.access_key_id not in verified.caller.principal

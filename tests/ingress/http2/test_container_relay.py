@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 
-from parley.access.authenticator import OpenDoor
+from parley.access.gate import Gate
 from parley.core.errors import ERRORS, ParleyError
 from parley.ingress.http2 import container_relay
 from parley.ingress.http2.bidirectional import Bidirectional, StreamLimits
@@ -106,7 +106,7 @@ async def test_a_client_that_goes_while_its_container_is_asked_leaves_nothing_be
 
 async def test_a_container_that_takes_a_stream_too_late_is_told_that_it_is_over() -> None:
     container = StubContainer()
-    bidirectional = Bidirectional(Endpoint(container), OpenDoor())
+    bidirectional = Bidirectional(Endpoint(container), Gate())
     stream = open_on(bidirectional)
     await asyncio.sleep(0)
     relay = next(iter(bidirectional._relays))
@@ -335,7 +335,7 @@ async def test_a_client_that_does_not_read_its_end_is_cut() -> None:
 
 async def test_a_drain_waits_for_open_streams_and_opens_no_more() -> None:
     container = StubContainer()
-    bidirectional = Bidirectional(Endpoint(container), OpenDoor())
+    bidirectional = Bidirectional(Endpoint(container), Gate())
     stream = open_on(bidirectional)
     socket = await container.socket()
     other = open_on(bidirectional)
@@ -370,7 +370,7 @@ async def test_a_stream_that_its_container_does_not_take_gives_its_place_back() 
 
 async def test_what_a_drain_waits_for_in_vain_is_ended_with_the_reason() -> None:
     container = StubContainer()
-    bidirectional = Bidirectional(Endpoint(container), OpenDoor())
+    bidirectional = Bidirectional(Endpoint(container), Gate())
     stream = open_on(bidirectional)
     socket = await container.socket()
     await bounded("the drain ends", bidirectional.drain(0.01))
@@ -382,7 +382,7 @@ async def test_what_a_drain_waits_for_in_vain_is_ended_with_the_reason() -> None
 async def test_a_close_waits_for_whoever_was_asking_a_container() -> None:
     container = StubContainer()
     container.may_open.clear()
-    bidirectional = Bidirectional(Endpoint(container), OpenDoor())
+    bidirectional = Bidirectional(Endpoint(container), Gate())
     stream = open_on(bidirectional)
     await asyncio.sleep(0)
     await bounded("the close", bidirectional.close())

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from parley.access.authenticator import OpenDoor
+from parley.access.caller import NOBODY
+from parley.access.gate import Gate
 from parley.core import events as ev
 from parley.core import notices as no
 from parley.core.content import Text
@@ -222,7 +223,7 @@ async def test_who_comes_back_is_let_in_although_no_session_could_begin() -> Non
     stream = open_stream(Endpoint(host), make_request(headers={QUERY: "resume=1"}))
     assert [event["type"] for event in stream.exchange.events] == ["session.created"]
     stream.say("session.resume", token="t0ken", seq=7)
-    assert host.claims == [("t0ken", 7, "")]
+    assert host.claims == [("t0ken", 7, NOBODY)]
     stream.say("input_audio_buffer.commit")
     assert kinds(host.sessions[0]) == [ev.TurnStarted]
 
@@ -289,7 +290,7 @@ async def test_who_waits_too_long_is_refused() -> None:
 
 
 async def test_no_more_may_wait_than_there_are_places() -> None:
-    bidirectional = Bidirectional(Endpoint(StubHost()), OpenDoor(), StreamLimits(waiting_max=2))
+    bidirectional = Bidirectional(Endpoint(StubHost()), Gate(), StreamLimits(waiting_max=2))
     request = make_request(headers={QUERY: "resume=1"})
     first, second, third = (open_on(bidirectional, request) for _ in range(3))
     assert third.exchange.error["ErrorCode"] == "at-capacity"
@@ -302,7 +303,7 @@ async def test_no_more_may_wait_than_there_are_places() -> None:
 
 
 async def test_a_place_is_free_again_when_its_stream_broke() -> None:
-    bidirectional = Bidirectional(Endpoint(StubHost()), OpenDoor(), StreamLimits(waiting_max=1))
+    bidirectional = Bidirectional(Endpoint(StubHost()), Gate(), StreamLimits(waiting_max=1))
     request = make_request(headers={QUERY: "resume=1"})
     open_on(bidirectional, request).send(b"no event stream at all")
     assert open_on(bidirectional, request).exchange.status == 200
@@ -317,7 +318,7 @@ async def test_who_comes_back_and_says_nothing_is_refused_at_the_end_of_its_inpu
 
 
 async def test_who_waits_is_told_of_the_end() -> None:
-    bidirectional = Bidirectional(Endpoint(StubHost()), OpenDoor())
+    bidirectional = Bidirectional(Endpoint(StubHost()), Gate())
     stream = open_on(bidirectional, make_request(headers={QUERY: "resume=1"}))
     await bidirectional.close()
     failure = stream.exchange.failure

@@ -9,7 +9,8 @@ class AccessKey:
     """An access key. Temporary ones have a session token and `expires_at_s`, in seconds since 1970.
 
     `principal` is whose it is, where several keys are one principal's: a name, or the id of another of them; empty when
-    it stands for itself. `description` is for whoever keeps the keys.
+    it stands for itself. `tenant` is the tenant that its holder is of, if the settings don't say. `description` is for
+    whoever keeps the keys.
     """
 
     access_key_id: str
@@ -17,6 +18,7 @@ class AccessKey:
     session_token: str = ""
     expires_at_s: float | None = None
     principal: str = ""
+    tenant: str = ""
     description: str = ""
 
     def __repr__(self) -> str:

@@ -1,10 +1,11 @@
-"""Who sent a request: by its signature, or without any check where nothing is checked."""
+"""Who sent a request: by its signature."""
 
 import hmac
 from collections.abc import Callable
 
-from parley.access.identity import Identity, SignedRequest
-from parley.access.principal import principal_of, principal_of_key
+from parley.access.caller import Caller
+from parley.access.identity import Identity, RequestHead
+from parley.access.principal import principal_of_key
 from parley.access.sigv4.access_key import AccessKey, AccessKeys
 from parley.access.sigv4.canonical import wire_bytes
 from parley.access.sigv4.claim import EVENTS_PAYLOAD, Claim, read_claim
@@ -26,6 +27,9 @@ class SigV4Authenticator:
     `ReplayMemory`.
     """
 
+    name = "Signature Version 4"
+    is_beside_others = False
+
     def __init__(
         self,
         keys: AccessKeys,
@@ -44,7 +48,11 @@ class SigV4Authenticator:
         self._replays = ReplayMemory(window_s=2 * skew_max_s, entries_max=requests_max)
         self._signing_keys = SigningKeys(signing_keys_max)
 
-    def authenticate(self, request: SignedRequest) -> Identity:
+    def recognises(self, request: RequestHead) -> bool:
+        """Whether its Authorization header is of this scheme."""
+        return any(value.startswith("AWS4-") for value in request.values("authorization"))
+
+    def authenticate(self, request: RequestHead) -> Identity:
         """Who signed the request, and the guard of its events.
 
         Raises:
@@ -64,7 +72,15 @@ class SigV4Authenticator:
         chain = EventChain(
             claim.signature, key, claim.scope, self._signing_keys, clock=self._clock, skew_max_s=self._skew_max_s
         )
-        return Identity(principal_of_key(key.principal or key.access_key_id), chain)
+        principal = key.principal or key.access_key_id
+        caller = Caller(
+            principal_of_key(principal),
+            f"aws:{principal}",
+            key.tenant,
+            method="sigv4",
+            expires_at_s=key.expires_at_s,
+        )
+        return Identity(caller, chain)
 
     def _check_scope(self, claim: Claim) -> None:
         service, region = claim.scope.service, claim.scope.region
@@ -88,15 +104,3 @@ def _describe_token(claim: Claim, key: AccessKey) -> str:
     if not key.session_token:
         return "The access key is a permanent one, and a session token came with it (AWS_SESSION_TOKEN)."
     return "The session token is another one than the access key's."
-
-
-class OpenDoor:
-    """An `Authenticator` that lets everybody in: whoever a request says that it is from, for this server's own machine.
-    Events are taken signed or not."""
-
-    def authenticate(self, request: SignedRequest) -> Identity:
-        """Who says to have sent it; nobody in particular without an Authorization header."""
-        for name, value in request.headers:
-            if name == "authorization":
-                return Identity(principal_of(value), None)
-        return Identity("", None)

@@ -3,19 +3,19 @@
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from parley.access.identity import SignedRequest
+from parley.access.identity import RequestHead
 
 AUTHORITY_NAMES = {"host": ":authority", ":authority": "host"}
 """Python's SDK signs the one and Node's the other; what is between may have changed one into the other."""
 
 
 def wire_bytes(text: str) -> bytes:
-    """The bytes that a string of a `SignedRequest` was decoded from."""
+    """The bytes that a string of a `RequestHead` was decoded from."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def canonical_request(
-    request: SignedRequest, fields: Mapping[str, Sequence[str]], signed_headers: Iterable[str], payload_hash: str
+    request: RequestHead, fields: Mapping[str, Sequence[str]], signed_headers: Iterable[str], payload_hash: str
 ) -> bytes:
     """The canonical request. `fields` are the request's headers by name, and hold each signed one.
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from parley.access.identity import SignedRequest
+from parley.access.identity import RequestHead
 from parley.access.sigv4.authorization import ALGORITHM, Authorization, parse_authorization
 from parley.access.sigv4.canonical import AUTHORITY_NAMES, canonical_request
 from parley.access.sigv4.signing_key import Scope
@@ -57,7 +57,7 @@ class Claim:
             raise ParleyError("invalid-signature", "The request's signature is not the one that this secret key makes.")
 
 
-def read_claim(request: SignedRequest, payload_hash: str) -> Claim:
+def read_claim(request: RequestHead, payload_hash: str) -> Claim:
     """What a request claims whose payload has this hash, or is `EVENTS_PAYLOAD`.
 
     Raises:
@@ -90,7 +90,7 @@ def read_claim(request: SignedRequest, payload_hash: str) -> Claim:
     )
 
 
-def _fields(request: SignedRequest) -> dict[str, list[str]]:
+def _fields(request: RequestHead) -> dict[str, list[str]]:
     """The request's headers by name, with the authority under both of its names.
 
     Raises:
@@ -126,7 +126,7 @@ def _check_signed(fields: Mapping[str, Sequence[str]], signed: tuple[str, ...], 
 
 
 def _string_to_sign(
-    request: SignedRequest,
+    request: RequestHead,
     fields: Mapping[str, Sequence[str]],
     authorization: Authorization,
     stamp: str,

@@ -7,6 +7,7 @@ secret_access_key = "some-forty-characters"
 session_token = "of-any-length"            # of temporary credentials
 expires_at = 2026-11-22T18:00:00Z
 principal = "captions"                     # where several keys are one principal's
+tenant = "acme"                            # whose it is, if no entry of [[tenants]] says
 description = "For the caption service."
 ```
 """
@@ -24,7 +25,7 @@ from parley.access.sigv4.authorization import ACCESS_KEY_ID
 KEYS_MAX = 1_000
 
 _PROBLEMS_SHOWN_MAX = 20
-_FIELDS = ("access_key_id", "secret_access_key", "session_token", "expires_at", "principal", "description")
+_FIELDS = ("access_key_id", "secret_access_key", "session_token", "expires_at", "principal", "tenant", "description")
 _SHOWN_NAME = re.compile(r"[a-z_]{1,32}")
 _POSITION = re.compile(r"\((at line \d+, column \d+|at end of document)\)")
 _PATTERNS = {
@@ -32,6 +33,7 @@ _PATTERNS = {
     "secret_access_key": (re.compile(r"[!-~]{16,128}"), "16 to 128 printable ASCII characters without a space"),
     "session_token": (re.compile(r"[!-~]{1,4096}"), "1 to 4096 printable ASCII characters without a space"),
     "principal": (re.compile(r"[^\x00-\x1f\x7f]{1,128}"), "1 to 128 characters"),
+    "tenant": (re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"), "1 to 63 letters, digits and hyphens between them"),
     "description": (re.compile(r"[^\x00-\x1f\x7f]{0,256}"), "at most 256 characters on one line"),
 }
 
@@ -129,5 +131,6 @@ def _key(table: Mapping[str, Any]) -> AccessKey:
         session_token=table.get("session_token", ""),
         expires_at_s=expires_at.timestamp() if expires_at else None,
         principal=table.get("principal", ""),
+        tenant=table.get("tenant", ""),
         description=table.get("description", ""),
     )

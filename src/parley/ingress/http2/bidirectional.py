@@ -1,7 +1,7 @@
 """SageMaker's endpoint: who may open a stream, on what, and what serves it.
 
 ```
-Request ─► route ─► Authenticator ─► headers ─► Endpoints ─► sessions   SessionAttachment ┐
+Request ─► route ─► Gate ─► headers ─► Endpoints ─► sessions   SessionAttachment ┐
               └ /ping                                     └► container  ContainerRelay    ┴ PartTaker ◄─ PartStream
 ```
 """
@@ -12,7 +12,8 @@ import uuid
 from collections.abc import Callable
 from typing import cast
 
-from parley.access.identity import Authenticator, Identity, SignedRequest
+from parley.access.gate import Gate
+from parley.access.identity import Identity, RequestHead
 from parley.core.errors import ParleyError
 from parley.ingress.attachment import SessionHost
 from parley.ingress.http2.answer import Answer
@@ -50,13 +51,13 @@ class Bidirectional:
     def __init__(
         self,
         endpoints: Endpoints,
-        authenticator: Authenticator,
+        gate: Gate,
         limits: StreamLimits = _DEFAULT_LIMITS,
         *,
         check: Callable[[], None] = _healthy,
     ) -> None:
         self._endpoints = endpoints
-        self._authenticator = authenticator
+        self._gate = gate
         self._limits = limits
         self._check = check
         self._waiting = WaitingRoom(limits.waiting_max, limits.waiting_timeout_s)
@@ -100,7 +101,7 @@ class Bidirectional:
     # ---- a stream
 
     def _open(self, request: Request, exchange: Exchange, answer: Answer) -> ExchangeHandler:
-        identity = self._authenticator.authenticate(_signed(request))
+        identity = self._gate.identify(_head_of(request))
         invocation = parse_operation(request)
         target = self._endpoints.find(invocation)
         # Of what may serve, only sessions can be taken up again.
@@ -127,9 +128,10 @@ class Bidirectional:
         if comes_back:
             self._waiting.check()
         else:
-            host.check(identity.principal)
+            host.check(identity.caller, invocation.endpoint)
         arrival = Arrival(
-            principal=identity.principal,
+            caller=identity.caller,
+            endpoint=invocation.endpoint,
             takes_binary=True,
             forward_empty_deltas=flag(invocation.query, "empty_deltas"),
             comes_back=comes_back,
@@ -152,7 +154,7 @@ class Bidirectional:
     ) -> PartTaker:
         if self._is_draining:
             raise ParleyError("shutting-down", retry_after_s=self._limits.retry_after_s)
-        leave = container.enter(identity.principal)
+        leave = container.enter(identity.caller)
         relay = ContainerRelay(
             exchange,
             answer,
@@ -226,11 +228,12 @@ class _Answered:
         """The same."""
 
 
-def _signed(request: Request) -> SignedRequest:
+def _head_of(request: Request) -> RequestHead:
     # As they were signed: a value may be UTF-8, or anything.
     decoded = [
         (name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
         for name, value in request.headers
         if not name.startswith(b":")
     ]
-    return SignedRequest(request.method, request.target, ((":authority", request.authority), *decoded))
+    fields = ((":authority", request.authority), *decoded)
+    return RequestHead(request.method, request.target, fields, request.certificate, signs_events=True)

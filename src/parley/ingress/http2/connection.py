@@ -19,6 +19,7 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError
 
+from parley.access.identity import CertificateNames
 from parley.ingress.http2 import frame_head as fh
 from parley.ingress.http2.authority import Authority
 from parley.ingress.http2.credit import Credit
@@ -31,6 +32,7 @@ from parley.ingress.http2.limits import Http2Limits
 from parley.ingress.http2.outlet import Outlet
 from parley.ingress.http2.request_head import is_loopback, request_of
 from parley.ingress.http2.stream import Stream
+from parley.ingress.request_heads import certificate_names
 
 _log = logging.getLogger("parley.ingress")
 
@@ -74,6 +76,7 @@ class Connection(asyncio.Protocol):
         self._outlet: Outlet | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._is_loopback = False
+        self._certificate: CertificateNames | None = None
         self._is_closing = False
         self._is_draining = False
         self._peer_is_leaving = False
@@ -93,6 +96,7 @@ class Connection(asyncio.Protocol):
         """The connection is there, and TLS's handshake done."""
         self._transport = cast(asyncio.Transport, transport)
         self._is_loopback = is_loopback(transport.get_extra_info("peername"))
+        self._certificate = certificate_names(transport)
         has_room = self._home.joined(self)
         tls = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() != "h2":
@@ -207,7 +211,7 @@ class Connection(asyncio.Protocol):
         self._streams[stream.stream_id] = stream
         self._make_room()
         self._credit.open(stream)
-        request = request_of(event.headers or (), is_loopback=self._is_loopback)
+        request = request_of(event.headers or (), is_loopback=self._is_loopback, certificate=self._certificate)
         if request.method == "CONNECT":
             # Nothing here is a proxy.
             stream.respond(405)

@@ -4,19 +4,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from parley.access.identity import CertificateNames
+
 Headers = tuple[tuple[bytes, bytes], ...]
 """Fields in the order of the wire, names in lower case, pseudo-fields first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request's head. `target` is `:path` with its query; `is_loopback` says that the peer is on this machine."""
+    """A request's head. `target` is `:path` with its query; `is_loopback` says that the peer is on this machine; `certificate` is the
+    client's, where TLS has asked for one."""
 
     method: str
     target: str
     authority: str
     headers: Headers = field(repr=False)
     is_loopback: bool = False
+    certificate: CertificateNames | None = field(default=None, repr=False)
 
 
 class Exchange(Protocol):

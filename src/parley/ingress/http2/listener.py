@@ -6,6 +6,7 @@ import logging
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from functools import partial
 
 from parley.core.errors import ParleyError
@@ -23,7 +24,8 @@ _BACKLOG = 1_024
 class Http2Listener:
     """Listens for HTTP/2, over TLS with ALPN `h2`, or in clear with prior knowledge if there is no `ssl_context`.
 
-    The context brings the certificate; ALPN and TLS 1.2 as the lowest version are set here. Connections pass the `gate`
+    The context brings the certificate; ALPN and TLS 1.2 as the lowest version are set here. Instead of a context there
+    may be what gives the one for each handshake, and sees to all of that itself. Connections pass the `gate`
     before TLS begins; those that it refuses are closed, for until then there is nothing to tell them in.
     """
 
@@ -31,7 +33,7 @@ class Http2Listener:
         self,
         factory: HandlerFactory,
         limits: Http2Limits,
-        ssl_context: ssl.SSLContext | None,
+        ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None,
         gate: ConnectGate | None = None,
     ) -> None:
         self._factory = factory
@@ -46,7 +48,7 @@ class Http2Listener:
         self._is_full = False
         self._all_left = asyncio.Event()
         self._all_left.set()
-        if ssl_context is not None:
+        if isinstance(ssl_context, ssl.SSLContext):
             ssl_context.set_alpn_protocols(["h2"])
             if ssl_context.minimum_version < ssl.TLSVersion.TLSv1_2:
                 ssl_context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -133,13 +135,15 @@ class Http2Listener:
         accepted.close()
 
     async def _connect(self, accepted: socket.socket) -> None:
-        with_tls = self._ssl_context is not None
+        given = self._ssl_context
+        context = given() if callable(given) else given
+        with_tls = context is not None
         # Who breaks off the handshake, or can't do it, is gone; that is all there is to it.
         with contextlib.suppress(OSError):
             await asyncio.get_running_loop().connect_accepted_socket(
                 self._connection,
                 accepted,
-                ssl=self._ssl_context,
+                ssl=context,
                 ssl_handshake_timeout=self._limits.tls_handshake_timeout_s if with_tls else None,
                 ssl_shutdown_timeout=self._limits.linger_s if with_tls else None,
             )

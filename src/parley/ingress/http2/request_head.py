@@ -4,10 +4,13 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Any
 
+from parley.access.identity import CertificateNames
 from parley.ingress.http2.exchange import Request
 
 
-def request_of(fields: Iterable[tuple[bytes | str, bytes | str]], *, is_loopback: bool) -> Request:
+def request_of(
+    fields: Iterable[tuple[bytes | str, bytes | str]], *, is_loopback: bool, certificate: CertificateNames | None = None
+) -> Request:
     """The head as its handler sees it. Text is UTF-8, and what is not survives as surrogates, so that a signature over
     the bytes can be checked."""
     headers = tuple((_bytes(name), _bytes(value)) for name, value in fields)
@@ -18,7 +21,7 @@ def request_of(fields: Iterable[tuple[bytes | str, bytes | str]], *, is_loopback
         return first.get(name, b"").decode("utf-8", errors="surrogateescape")
 
     authority = text(b":authority") or text(b"host")
-    return Request(text(b":method"), text(b":path"), authority, headers, is_loopback)
+    return Request(text(b":method"), text(b":path"), authority, headers, is_loopback, certificate)
 
 
 def is_loopback(peername: Any) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
 from parley import __version__
+from parley.access.action import Target
 from parley.core.survey import Survey
 from parley.ingress.conversation import Conversation
 from parley.ingress.oneshot import BodyAttachment
@@ -35,6 +36,8 @@ NodeState = Literal["starting", "ready", "unready", "draining", "drained"]
 _PRINCIPAL_CHARS = 64
 _SHOWN_CHARS = 8
 _AFTER_CHARS_MAX = 128
+
+_Found = tuple[SessionRunner, Seat, "Pool"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,13 +233,28 @@ class Inventory:
         found = next((one for one in self._all() if one[0].name.session_id == session_id), None)
         return None if found is None else _session(*found, found[0].survey(), _members(found[2]))
 
-    def sessions(self, *, state: str = "", limit: int = 100, after: str = "") -> SessionPage:
-        """At most so many sessions, `PAGE_MAX` at the most, of one state or of all, that follow what `next` said."""
+    def target_of(self, runner: SessionRunner, pool: Pool) -> Target:
+        """Whose a session is, and where, as permissions name it."""
+        endpoint = "" if pool.name == OWN_POOL else pool.name.partition("/")[0]
+        return Target(self._live.owner(runner).tenant_name, endpoint, pool.host.model)
+
+    def sessions(
+        self,
+        *,
+        state: str = "",
+        prefix: str = "",
+        limit: int = 100,
+        after: str = "",
+        is_seen: Callable[[Target], bool] = lambda _: True,
+    ) -> SessionPage:
+        """At most so many sessions, `PAGE_MAX` at the most, of one state or of all, whose ids begin with `prefix`, and
+        that follow what `next` said. Those that are not to be seen are not counted either."""
         limit = min(limit, PAGE_MAX)
         members = {pool.name: _members(pool) for pool in self.pools}
         page: list[SessionView] = []
         following = ""
-        for runner, seat, pool in self._in_order(after):
+        seen = [one for one in self._all() if is_seen(self.target_of(one[0], one[2]))]
+        for runner, seat, pool in _in_order(seen, prefix, after):
             survey = runner.survey()
             if state and _state_of(survey) != state:
                 continue
@@ -244,27 +262,30 @@ class Inventory:
                 following = _place_of(page[-1].began_s, page[-1].id)
                 break
             page.append(_session(runner, seat, pool, survey, members[pool.name]))
-        return SessionPage(sessions=page, next=following, total=len(self._live))
+        return SessionPage(sessions=page, next=following, total=len(seen))
 
-    def _all(self) -> Iterator[tuple[SessionRunner, Seat, Pool]]:
+    def _all(self) -> Iterator[_Found]:
         for pool in self.pools:
             for runner, seat in pool.host.seats.items():
                 yield runner, seat, pool
 
-    def _in_order(self, after: str) -> Iterator[tuple[SessionRunner, Seat, Pool]]:
-        """Those that follow, by age: whoever ends meanwhile, none is shown twice or left out."""
-        number = 0
-        heap = []
-        for runner, seat, pool in self._all():
-            place = _place_of(runner.name.created_s, runner.name.session_id)
-            if place > after:
-                # The number decides nothing but keeps the rest from being compared.
-                number += 1
-                heap.append((place, number, runner, seat, pool))
-        heapq.heapify(heap)
-        while heap:
-            _, _, runner, seat, pool = heapq.heappop(heap)
-            yield runner, seat, pool
+
+def _in_order(sessions: Sequence[_Found], prefix: str, after: str) -> Iterator[_Found]:
+    """Those that follow, by age: whoever ends meanwhile, none is shown twice or left out."""
+    number = 0
+    heap = []
+    for runner, seat, pool in sessions:
+        if not runner.name.session_id.startswith(prefix):
+            continue
+        place = _place_of(runner.name.created_s, runner.name.session_id)
+        if place > after:
+            # The number decides nothing but keeps the rest from being compared.
+            number += 1
+            heap.append((place, number, runner, seat, pool))
+    heapq.heapify(heap)
+    while heap:
+        _, _, runner, seat, pool = heapq.heappop(heap)
+        yield runner, seat, pool
 
 
 def _place_of(began_s: int, session_id: str) -> str:
@@ -289,7 +310,7 @@ def _session(
         state=_state_of(survey),
         began_s=began_s,
         age_s=max(0, round(time.time()) - began_s),
-        tenant=_tenant(seat.place.tenant.name),
+        tenant=shown_tenant(seat.place.tenant.name),
         pool=pool.name,
         model=seat.place.model,
         members=members.get(id(runner), []),
@@ -332,7 +353,7 @@ def _transport(runner: SessionRunner) -> Literal["", "websocket", "http2", "http
     return ""
 
 
-def _tenant(name: str) -> str:
+def shown_tenant(name: str) -> str:
     """The name, if it is one: a principal is made of credentials, and is shown as a hash of it."""
     if len(name) < _PRINCIPAL_CHARS:
         return name

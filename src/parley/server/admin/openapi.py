@@ -12,7 +12,7 @@ from parley.server.admin.routes import PREFIX, ROUTES, Route
 OPENAPI_PATH = f"{PREFIX}/openapi.json"
 
 _REF = "#/components/schemas/{name}"
-_EVERYWHERE = ("bad-request", "invalid-token", "internal-error")
+_EVERYWHERE = ("bad-request", "credentials-missing", "invalid-token", "forbidden", "internal-error")
 _JSON = "application/json"
 
 

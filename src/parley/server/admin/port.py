@@ -1,26 +1,29 @@
 """The operator's own port: plain HTTP with JSON, apart from what clients reach.
 
 A request passes, in this order: is it for this machine's name (a page in a browser can have its own name resolve to
-127.0.0.1), does it bring the token, is its body JSON (no form of a page can send that) and small, may it do this.
+127.0.0.1), who sends it, may they do this, is its body JSON (no form of a page can send that) and small.
 """
 
-import asyncio
-import hmac
+import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
 
+from parley.access.gate import Gate
 from parley.core.errors import ParleyError
 from parley.ingress.answers import error_response, method_not_allowed
+from parley.ingress.door import Door, DoorLimits, Visitor
+from parley.ingress.request_heads import of_request
 from parley.server.addresses import is_loopback
 from parley.server.admin.openapi import OPENAPI_PATH, document
-from parley.server.admin.routes import PREFIX, ROUTES, Operations, Route, read_body, read_query
+from parley.server.admin.routes import PREFIX, ROUTES, Asker, Operations, Raw, Route, read_body, read_query
 from parley.server.settings.document import AdminSettings
-from parley.server.start import StartError, cannot_listen
+from parley.server.start import cannot_listen
+from parley.server.tls_endpoints import Contexts
 
 _log = logging.getLogger("parley.admin")
 
@@ -28,56 +31,11 @@ BODY_MAX_BYTES = 4_096
 CONNECTIONS_MAX = 64
 _IDLE_TIMEOUT_S = 30.0
 _CLOSE_TIMEOUT_S = 1.0
-_TOKEN_MIN_CHARS = 16
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Authoriser(Protocol):
-    """Says who may do what: the one place that does."""
-
-    def check(self, authorization: str, action: str, target: str) -> None:
-        """Whether whoever sent this Authorization header may do this to that.
-
-        Raises:
-            ParleyError: invalid-token.
-        """
-
-
-class TokenHolder:
-    """Whoever has the token may do everything; without a token, whoever reaches the port may."""
-
-    def __init__(self, token: str | None) -> None:
-        self._expected = None if token is None else token.encode()
-
-    def check(self, authorization: str, action: str, target: str) -> None:
-        """See `Authoriser`."""
-        if self._expected is None:
-            return
-        scheme, _, token = authorization.partition(" ")
-        # The time that the comparison takes says nothing of where they differ.
-        is_same = hmac.compare_digest(token.strip().encode("utf-8", "surrogateescape"), self._expected)
-        if scheme.lower() != "bearer" or not is_same:
-            raise ParleyError("invalid-token")
-
-
-def admin_token(token: str | None) -> str | None:
-    """The token that a file holds.
-
-    Raises:
-        StartError: it is too short to keep anybody out, or no token at all.
-    """
-    if token is None:
-        return None
-    if len(token) < _TOKEN_MIN_CHARS or not token.isascii() or not token.isprintable() or " " in token:
-        raise StartError(
-            f"token-unusable: the file in admin.token_file has to hold one token of {_TOKEN_MIN_CHARS} ASCII "
-            "characters or more, without spaces. `openssl rand -hex 32` makes one."
-        )
-    return token
-
-
-def admin_application(operations: Operations, authoriser: Authoriser, *, is_local: bool) -> web.Application:
+def admin_application(operations: Operations, gate: Gate, *, is_local: bool) -> web.Application:
     """The routes. With `is_local` only requests that name this machine as one does on it are answered."""
 
     @web.middleware
@@ -105,34 +63,71 @@ def admin_application(operations: Operations, authoriser: Authoriser, *, is_loca
     for route in ROUTES:
         # A name may have any character but a slash.
         path = PREFIX + route.path.replace("}", ":[^/]+}")
-        application.router.add_route(route.method, path, _handler(route, operations, authoriser))
+        application.router.add_route(route.method, path, _handler(route, operations, gate))
     described = msgspec.json.encode(document())
 
     async def openapi(request: web.Request) -> web.StreamResponse:
         """What there is; who may ask for nothing else may not ask for this either."""
-        authoriser.check(request.headers.get("Authorization", ""), "openapi.read", "")
+        gate.identify(of_request(request))
         return _json(described)
 
     application.router.add_route("GET", OPENAPI_PATH, openapi)
     return application
 
 
-def _handler(route: Route, operations: Operations, authoriser: Authoriser) -> _Handler:
+def _handler(route: Route, operations: Operations, gate: Gate) -> _Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
+        asker = Asker(gate.identify(of_request(request)).caller, gate)
         target = request.match_info.get(route.target, "") if route.target else ""
-        authoriser.check(request.headers.get("Authorization", ""), route.action, target)
-        if route.has_body:
-            if request.content_type != "application/json":
-                raise ParleyError("bad-request", "Its Content-Type has to be application/json.")
-            asked = read_body(route.takes, await request.read())
-        else:
-            asked = read_query(route.takes, request.query)
-        answer = route.perform(operations, target, asked)
+        try:
+            tenant = operations.check(route, asker, target)
+            answer = await _perform(route, operations, asker, target, request)
+        except ParleyError as error:
+            # What the policy refused is in the audit log already.
+            if error.code != "forbidden":
+                _note(route, asker, target, "", error.code)
+            raise
+        _note(route, asker, target, tenant, "ok")
         if route.method != "GET":
             _log.info("the operator asked: %s %s", route.method, route.path)
-        return _json(msgspec.json.encode(answer))
+        if not isinstance(answer, Raw):
+            return _json(msgspec.json.encode(answer))
+        return await _raw(request, answer)
 
     return handle
+
+
+async def _perform(route: Route, operations: Operations, asker: Asker, target: str, request: web.Request) -> object:
+    if route.has_body:
+        if request.content_type != "application/json":
+            raise ParleyError("bad-request", "Its Content-Type has to be application/json.")
+        asked = read_body(route.takes, await request.read())
+    else:
+        asked = read_query(route.takes, request.query)
+    answer = route.perform(operations, asker, target, asked)
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+def _note(route: Route, asker: Asker, target: str, tenant: str, outcome: str) -> None:
+    """Who saw or did what, for the audit log; that somebody looked at the node itself is nothing to note."""
+    if route.method == "GET" and route.scope == "node":
+        return
+    session_id = target if route.target == "id" else ""
+    facts = {"route": f"{route.method} {route.path}"}
+    asker.gate.audit.record(
+        route.action, asker.caller, session_id=session_id, tenant=tenant, outcome=outcome, facts=facts
+    )
+
+
+async def _raw(request: web.Request, answer: Raw) -> web.StreamResponse:
+    if isinstance(answer.body, bytes):
+        return _unstored(web.Response(body=answer.body, content_type=answer.content_type))
+    response = web.StreamResponse(headers={"Content-Type": answer.content_type, "Cache-Control": "no-store"})
+    await response.prepare(request)
+    async for piece in answer.body:
+        await response.write(piece)
+    await response.write_eof()
+    return response
 
 
 def _check_host(host: str) -> None:
@@ -150,7 +145,7 @@ def _json(body: bytes) -> web.Response:
 
 def _error(error: ParleyError) -> web.Response:
     response = _unstored(error_response(error))
-    if error.code == "invalid-token":
+    if error.spec.http_status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
 
@@ -161,21 +156,15 @@ def _unstored(response: web.Response) -> web.Response:
     return response
 
 
-class _TooMany(asyncio.Protocol):
-    """A connection over the bound."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.abort()
-
-
 class AdminPort:
-    """The listener; `token` is what its users have to bring, None where none is needed."""
+    """The listener; the gate says who may do what. `tls` gives the context of each handshake; None: it is in clear."""
 
-    def __init__(self, settings: AdminSettings, operations: Operations, token: str | None) -> None:
+    def __init__(
+        self, settings: AdminSettings, operations: Operations, gate: Gate, tls: Contexts | None = None
+    ) -> None:
         self._settings = settings
-        self._token = admin_token(token)
-        application = admin_application(operations, TokenHolder(self._token), is_local=is_loopback(settings.host))
+        self._is_open = gate.is_open
+        application = admin_application(operations, gate, is_local=is_loopback(settings.host))
         self._runner = web.AppRunner(
             application,
             access_log=None,
@@ -183,7 +172,8 @@ class AdminPort:
             keepalive_timeout=_IDLE_TIMEOUT_S,
             shutdown_timeout=_CLOSE_TIMEOUT_S,
         )
-        self._server: asyncio.Server | None = None
+        # Before their heads as after them, so many connections at the most.
+        self._door = Door(self._heard, DoorLimits(unheard_max=CONNECTIONS_MAX), tls)
 
     async def start(self) -> str:
         """Listen; returns the URL for clients on this machine.
@@ -194,26 +184,30 @@ class AdminPort:
         host, port = self._settings.host, self._settings.port
         await self._runner.setup()
         try:
-            self._server = await asyncio.get_running_loop().create_server(self._connection, host, port)
+            await self._door.start(host, port)
         except OSError as error:
             await self._runner.cleanup()
             raise cannot_listen(
                 host, port, error, host_option="--set admin.host=ADDRESS", port_option="--admin PORT"
             ) from None
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared with, not listened on
-        url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
+        scheme = "https" if self._door.has_tls else "http"
+        url = f"{scheme}://{f'[{shown}]' if ':' in shown else shown}:{port}"
         _log.info(
-            "the admin API is on %s:%d%s", host, port, "" if self._token else ", for every program on this machine"
+            "the admin API is on %s:%d%s", host, port, ", for every program on this machine" if self._is_open else ""
         )
         return url
 
-    def _connection(self) -> asyncio.Protocol:
+    def _heard(self, visitor: Visitor) -> None:
         server = self._runner.server
         assert server is not None, "it is set up before anything can come in"
-        return server() if len(server.connections) < CONNECTIONS_MAX else _TooMany()
+        if len(server.connections) < CONNECTIONS_MAX:
+            visitor.hand_over(server(), visitor.head + visitor.rest)
+        else:
+            visitor.abort()
 
     async def close(self) -> None:
         """Answer nothing more."""
-        if self._server is not None:
-            self._server.close()
+        await self._door.close()
         await self._runner.cleanup()
+        await self._door.cut_lingering()

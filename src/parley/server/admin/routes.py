@@ -1,11 +1,14 @@
 """What an operator may ask for: one table of routes, from which requests are answered and the API is described."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from parley.access.action import NODE, NODE_TARGET, Action, Target
+from parley.access.caller import Caller
+from parley.access.gate import Gate
 from parley.core import events as ev
 from parley.core.errors import ParleyError
 from parley.observe.loop_lag import WINDOW_MAX_S
@@ -34,6 +37,7 @@ Limit = Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX, description="Sessions at 
 State = Annotated[
     str, msgspec.Meta(pattern=f"^({'|'.join(SESSION_STATES)})?$", description="Only those of this state.")
 ]
+Prefix = Annotated[str, msgspec.Meta(max_length=64, description="Only those whose ids begin so.")]
 After = Annotated[str, msgspec.Meta(max_length=128, description="What `next` of the page before said.")]
 
 
@@ -51,6 +55,7 @@ class SessionQuery(msgspec.Struct, forbid_unknown_fields=True):
     """Which sessions to see."""
 
     state: State = ""
+    prefix: Prefix = ""
     limit: Limit = 100
     after: After = ""
 
@@ -77,10 +82,31 @@ class NodeDrain(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Moving:
-    """How many of the session's streams were asked to move, and how many model servers there are to move to."""
+    """How many of the session's streams were asked to move, and how many model servers are ready beside those that
+    it has streams on."""
 
     legs: int
     others: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks, and who knows what they may do."""
+
+    caller: Caller
+    gate: Gate
+
+    def may(self, action: Action, target: Target) -> bool:
+        """Whether they may."""
+        return self.gate.may(self.caller, action, target)
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """An answer that is not JSON."""
+
+    content_type: str
+    body: bytes | AsyncIterator[bytes]
 
 
 class Operations:
@@ -91,49 +117,74 @@ class Operations:
         self._draining = draining
         self._upstream_timeout_s = upstream_timeout_s
 
-    def node(self, _target: str, query: NodeQuery) -> NodeView:
+    def check(self, route: "Route", asker: Asker, target: str) -> str:
+        """Whether whoever asks may have this route do this; whose affair it is then. A session that they may not
+        observe is none that they can find.
+
+        Raises:
+            ParleyError: forbidden or session-not-found.
+        """
+        if route.scope in ("sessions", "caller"):
+            return asker.caller.tenant_name
+        if route.scope == "node":
+            asker.gate.allow(asker.caller, route.action, NODE_TARGET)
+            return NODE
+        found = self._inventory.find(target)
+        of = None if found is None else self._inventory.target_of(*found)
+        if of is None or not asker.may("observe", of):
+            raise ParleyError("session-not-found")
+        asker.gate.allow(asker.caller, route.action, of)
+        return of.tenant
+
+    def node(self, _asker: Asker, _target: str, query: NodeQuery) -> NodeView:
         """The node."""
         return self._inventory.node(query.window_s)
 
-    def sessions(self, _target: str, query: SessionQuery) -> SessionPage:
-        """A page of sessions."""
-        return self._inventory.sessions(state=query.state, limit=query.limit, after=query.after)
+    def sessions(self, asker: Asker, _target: str, query: SessionQuery) -> SessionPage:
+        """A page of the sessions that whoever asks may observe."""
+        return self._inventory.sessions(
+            state=query.state,
+            prefix=query.prefix,
+            limit=query.limit,
+            after=query.after,
+            is_seen=lambda of: asker.may("observe", of),
+        )
 
-    def session(self, target: str, _query: Nothing) -> SessionView:
+    def session(self, _asker: Asker, target: str, _query: Nothing) -> SessionView:
         """One session."""
         view = self._inventory.session(target)
         if view is None:
             raise ParleyError("session-not-found")
         return view
 
-    def end(self, target: str, _body: Nothing) -> SessionView:
+    def end(self, asker: Asker, target: str, body: Nothing) -> SessionView:
         """End a session; its client is told that the operator did."""
-        view = self.session(target, _body)
+        view = self.session(asker, target, body)
         found = self._inventory.find(target)
         if found is not None:
             found[0].receive(ev.EndAsked())
         return view
 
-    def move(self, target: str, body: Move) -> Moving:
+    def move(self, _asker: Asker, target: str, body: Move) -> Moving:
         """Have a session's streams move to other model servers."""
         found = self._inventory.find(target)
         if found is None:
             raise ParleyError("session-not-found")
         runner, pool = found
-        ready = sum(view.state == "ready" for view in pool.servers.views())
-        legs = pool.servers.send_away(runner, body.within_s)
-        return Moving(legs=legs, others=max(0, ready - 1))
+        own = {member.name for member in pool.servers.members if any(watch.sink is runner for watch in member.watches)}
+        others = sum(view.state == "ready" and view.name not in own for view in pool.servers.views())
+        return Moving(legs=pool.servers.send_away(runner, body.within_s), others=others)
 
-    def upstreams(self, _target: str, _query: Nothing) -> UpstreamList:
+    def upstreams(self, _asker: Asker, _target: str, _query: Nothing) -> UpstreamList:
         """The model servers."""
         return self._inventory.upstreams()
 
-    def drain_upstream(self, target: str, body: UpstreamDrain) -> UpstreamList:
+    def drain_upstream(self, _asker: Asker, target: str, body: UpstreamDrain) -> UpstreamList:
         """Give a model server no streams, and have those on it move; in every pool that has one of this name."""
         timeout_s = self._upstream_timeout_s if body.timeout_s is None else body.timeout_s
         return self._change(target, lambda servers: servers.drain(target, timeout_s))
 
-    def undrain_upstream(self, target: str, _body: Nothing) -> UpstreamList:
+    def undrain_upstream(self, _asker: Asker, target: str, _body: Nothing) -> UpstreamList:
         """Take that back."""
         return self._change(target, lambda servers: servers.undrain(target))
 
@@ -146,12 +197,12 @@ class Operations:
         changed: list[UpstreamView] = [one for one in found.upstreams if one.name == name and one.pool in names]
         return UpstreamList(upstreams=changed, pools=[pool for pool in found.pools if pool.name in names])
 
-    def drain(self, _target: str, body: NodeDrain) -> DrainView:
+    def drain(self, _asker: Asker, _target: str, body: NodeDrain) -> DrainView:
         """Drain the node; its process goes on."""
         self._draining.hold(timeout_s=body.timeout_s, settle_s=body.settle_s)
         return self._draining.view()
 
-    def undrain(self, _target: str, _query: Nothing) -> DrainView:
+    def undrain(self, _asker: Asker, _target: str, _query: Nothing) -> DrainView:
         """Take that back."""
         if not self._draining.undo():
             raise ParleyError("not-draining")
@@ -161,15 +212,18 @@ class Operations:
 @dataclass(frozen=True, slots=True)
 class Route:
     """A route: `takes` are the fields of its body, or of its query for GET and DELETE; `fails` the codes of errors of
-    its own. `action` is what a permission would name, and `target` the placeholder in the path, if there is one."""
+    its own. `action` is what whoever asks has to be allowed, on what `scope` says: the node, the session of the path,
+    each session that is then shown, or what the operation finds out itself (`caller`). `target` is the placeholder in
+    the path, if there is one."""
 
     method: Literal["GET", "POST", "DELETE"]
     path: str
-    action: str
+    action: Action
+    scope: Literal["node", "session", "sessions", "caller"]
     summary: str
     takes: type[msgspec.Struct]
     gives: type[object]
-    perform: Callable[[Operations, str, Any], object]
+    perform: Callable[[Operations, Asker, str, Any], object]
     fails: tuple[str, ...] = ()
     target: str = ""
 
@@ -183,40 +237,40 @@ _ID = "id"
 _NAME = "name"
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/node", "node.read", "See the node", NodeQuery, NodeView, Operations.node),
-    Route("GET", "/sessions", "sessions.read", "List sessions", SessionQuery, SessionPage, Operations.sessions),
+    Route("GET", "/node", "observe", "node", "See the node", NodeQuery, NodeView, Operations.node),
+    Route("GET", "/sessions", "observe", "sessions", "List sessions", SessionQuery, SessionPage, Operations.sessions),
     Route(
-        *("GET", "/sessions/{id}", "sessions.read", "See a session", Nothing, SessionView, Operations.session),
+        *("GET", "/sessions/{id}", "observe", "session", "See a session", Nothing, SessionView, Operations.session),
         fails=("session-not-found",),
         target=_ID,
     ),
     Route(
-        *("POST", "/sessions/{id}/end", "sessions.end", "End a session", Nothing, SessionView, Operations.end),
+        *("POST", "/sessions/{id}/end", "end", "session", "End a session", Nothing, SessionView, Operations.end),
         fails=("session-not-found",),
         target=_ID,
     ),
     Route(
-        *("POST", "/sessions/{id}/move", "sessions.move", "Move a session's streams to other model servers"),
+        *("POST", "/sessions/{id}/move", "move", "session", "Move a session's streams to other model servers"),
         *(Move, Moving, Operations.move),
         fails=("session-not-found",),
         target=_ID,
     ),
-    Route("GET", "/upstreams", "upstreams.read", "List model servers", Nothing, UpstreamList, Operations.upstreams),
+    Route("GET", "/upstreams", "observe", "node", "List model servers", Nothing, UpstreamList, Operations.upstreams),
     Route(
-        *("POST", "/upstreams/{name}/drain", "upstreams.drain", "Drain a model server"),
+        *("POST", "/upstreams/{name}/drain", "drain", "node", "Drain a model server"),
         *(UpstreamDrain, UpstreamList, Operations.drain_upstream),
         fails=("upstream-not-found",),
         target=_NAME,
     ),
     Route(
-        *("POST", "/upstreams/{name}/undrain", "upstreams.drain", "Use a drained model server again"),
+        *("POST", "/upstreams/{name}/undrain", "drain", "node", "Use a drained model server again"),
         *(Nothing, UpstreamList, Operations.undrain_upstream),
         fails=("upstream-not-found",),
         target=_NAME,
     ),
-    Route("POST", "/drain", "node.drain", "Drain the node", NodeDrain, DrainView, Operations.drain),
+    Route("POST", "/drain", "drain", "node", "Drain the node", NodeDrain, DrainView, Operations.drain),
     Route(
-        *("DELETE", "/drain", "node.drain", "Take the node's drain back", Nothing, DrainView, Operations.undrain),
+        *("DELETE", "/drain", "drain", "node", "Take the node's drain back", Nothing, DrainView, Operations.undrain),
         fails=("not-draining",),
     ),
 )

@@ -11,6 +11,7 @@ from parley.server.addresses import (
 )
 from parley.server.settings.document import LaunchSettings, SessionSettings, Settings, UpstreamSettings
 from parley.server.settings.http2 import Http2Settings
+from parley.server.settings.trust_problems import trust_problems
 
 INITIAL_WINDOW_BYTES = 65_535
 WINDOW_MAX_BYTES = 2**31 - 1
@@ -26,13 +27,7 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.store.kind == "directory" and not settings.store.directory:
         yield "store.directory", "store.directory has to name a folder when store.kind is directory"
     yield from http2_problems(settings.http2)
-    admin = settings.admin
-    if admin.port and not admin.token_file and not is_loopback(admin.host):
-        yield (
-            "admin.host",
-            f"admin.host is {admin.host}, which other machines may reach, and without admin.token_file anybody there "
-            "could end sessions; name a file that holds a token in it, or listen on 127.0.0.1",
-        )
+    yield from trust_problems(settings)
 
 
 def _of_upstream(upstream: UpstreamSettings, launch: LaunchSettings) -> Iterator[tuple[str, str]]:
@@ -148,12 +143,6 @@ def http2_problems(http2: Http2Settings) -> Iterator[tuple[str, str]]:
 
 def _of_public_http2(http2: Http2Settings, has_certificate: bool) -> Iterator[tuple[str, str]]:
     where = f"http2.host is {http2.host}, which other machines may reach"
-    if not http2.credentials_file:
-        yield (
-            "http2.host",
-            f"{where}, and without http2.credentials_file anybody could open streams there; name a file of access keys "
-            "in it, or listen on 127.0.0.1",
-        )
     if http2.cleartext and not http2.cleartext_anywhere:
         yield (
             "http2.cleartext",

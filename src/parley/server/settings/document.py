@@ -3,7 +3,7 @@
 
 ```
 Settings = server + http2 + upstream + launch + session + admission        one frozen dataclass per section
-         + drain + admin + store + engine + log
+         + drain + admin + store + access + audit + retention + engine + log
          + endpoints + tenants                                              lists of tables, from the file alone
 KEYS: every key of a section once, by its dotted name       what docs, hints and `check-config` are made of
 TABLES: the keys of each list of tables
@@ -21,6 +21,9 @@ from parley.server.keys import keys_of
 from parley.server.settings.endpoint import EndpointSettings as EndpointSettings
 from parley.server.settings.http2 import Http2Settings as Http2Settings
 from parley.server.settings.tenant import TenantSettings as TenantSettings
+from parley.server.settings.trust import AccessSettings as AccessSettings
+from parley.server.settings.trust import AuditSettings as AuditSettings
+from parley.server.settings.trust import RetentionSettings as RetentionSettings
 from parley.server.settings.types import (
     ByteCount,
     Count,
@@ -49,6 +52,15 @@ class ServerSettings:
 
     host: Name = setting("127.0.0.1", "Address to listen on; 0.0.0.0 for every IPv4 interface.")
     port: Port = setting(8080, "TCP port to listen on; 0 takes a free one.")
+    tls_certificate_file: str = setting("", "Certificate with its chain, PEM: wss:// and https:// then. Empty: no TLS.")
+    tls_key_file: str = setting("", "The certificate's private key, PEM, not encrypted.")
+    tls_client_ca_file: str = setting("", "Certificates, PEM, of whoever signs clients'. Empty: none is asked for.")
+    cleartext_anywhere: bool = setting(
+        False, "Allows credentials without TLS on other addresses than loopback, where others may read them."
+    )
+    allowed_origins: Names = setting(
+        (), "Origins whose pages may connect, as https://captions.example, or *. Empty: this server's own."
+    )
     max_sessions: Count = setting(256, "Live sessions that this node has at a time; streams on containers count.")
     message_max_bytes: ByteCount = setting(4_194_304, "Largest WebSocket message taken from a client.", unit="bytes")
     head_timeout_s: Seconds = setting(10.0, "How long a client may take to send its request's head.", unit="s")
@@ -79,6 +91,9 @@ class UpstreamSettings:
         "auto", "How the model's deltas follow its audio. auto: as known of the model's name; voxtral for others."
     )
     api_key_file: str = setting("", "File that holds the key sent to it as a bearer token. Empty: no key.")
+    tls_ca_file: str = setting("", "Certificates, PEM, that its own has to follow from. Empty: the system's.")
+    tls_certificate_file: str = setting("", "Certificate that this node shows it, PEM. Empty: none.")
+    tls_key_file: str = setting("", "The certificate's private key, PEM, not encrypted.")
     max_sessions: CountOrAuto = setting(
         0, "Streams to have open on each, at most vLLM's --max-num-seqs. 0: server.max_sessions alone bounds them."
     )
@@ -142,7 +157,12 @@ class AdminSettings:
 
     host: Name = setting("127.0.0.1", "Address of the admin API; others than loopback need a token_file.")
     port: Port = setting(0, "Its TCP port. 0: no admin API.")
-    token_file: str = setting("", "File that holds the bearer token of the admin API. Empty: none is needed.")
+    token_file: str = setting(
+        "", "File that holds the operator's bearer token. Empty: there is none; see access for other credentials."
+    )
+    tls_certificate_file: str = setting("", "Certificate with its chain, PEM. Empty: no TLS.")
+    tls_key_file: str = setting("", "The certificate's private key, PEM, not encrypted.")
+    tls_client_ca_file: str = setting("", "Certificates, PEM, of whoever signs clients'. Empty: none is asked for.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,6 +298,9 @@ class Settings:
     drain: DrainSettings = field(default_factory=DrainSettings)
     admin: AdminSettings = field(default_factory=AdminSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
     log: LogSettings = field(default_factory=LogSettings)
     endpoints: tuple[EndpointSettings, ...] = ()
@@ -328,6 +351,9 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
     "sagemaker": {
         "server.host": "0.0.0.0",  # noqa: S104 - the container's contract: the platform connects from outside it
         "server.port": 8080,
+        # It has checked the caller, and nothing else reaches the container.
+        "access.anonymous": True,
+        "access.anonymous_anywhere": True,
         "log.format": "json",
         "upstream.url": "ws://127.0.0.1:8000/v1/realtime",
     },

@@ -11,24 +11,20 @@ class Http2Settings:
     """SageMaker's endpoint: bidirectional streams over HTTP/2, for the clients of AWS's SDKs."""
 
     enabled: bool = setting(False, "Whether to listen for HTTP/2 at all.")
-    host: Name = setting("127.0.0.1", "Address to listen on. Others than loopback need credentials_file and TLS.")
+    host: Name = setting(
+        "127.0.0.1", "Address to listen on. Others than loopback need TLS, and credentials: see access."
+    )
     port: Port = setting(8443, "TCP port to listen on; 0 takes a free one.")
     tls_certificate_file: str = setting(
         "", "Certificate with its chain, PEM. Empty: on a loopback address Parley makes one itself."
     )
     tls_key_file: str = setting("", "The certificate's private key, PEM, not encrypted.")
+    tls_client_ca_file: str = setting("", "Certificates, PEM, of whoever signs clients'. Empty: none is asked for.")
     cleartext: bool = setting(
         False, "Plain TCP instead of TLS, HTTP/2 from the first byte. AWS's Python SDK can't; Node's can."
     )
     cleartext_anywhere: bool = setting(
         False, "Allows cleartext on other addresses than loopback too, where others may read and change all of it."
-    )
-    credentials_file: str = setting(
-        "", "File of the access keys whose signatures are taken. Empty: none is verified, on loopback addresses alone."
-    )
-    region: str = setting("", "AWS region that signatures have to be for. Empty: any.")
-    clock_skew_s: Seconds = setting(
-        300.0, "How far the time in a signature may be from this machine's, either way.", unit="s"
     )
     max_connections: Count = setting(4_096, "Connections at a time; further ones are closed at once.")
     max_streams: StreamCount = setting(128, "Streams at a time on one connection; further ones are refused.")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from parley.access.principal import principal_of_key
-from parley.server.settings.types import AwsName, CountOrAuto, Names, Priority, setting
+from parley.server.settings.types import AwsName, CountOrAuto, Names, Priority, RetentionName, setting
 
 DEFAULT_PRIORITY = 5
 """The priority of everybody whom no entry names."""
@@ -20,9 +20,9 @@ class TenantSettings:
     """One tenant: the clients that are counted together.
 
     A client that no entry names is a tenant of its own, with `admission.tenant_max_sessions` and priority 5; so are all
-    clients without credentials, together. Credentials are verified by the HTTP/2 listener alone: on the other port they
-    tell clients apart that mean well. A list of tables comes from the file alone: there are no options and no
-    environment variables for it.
+    clients without credentials, together. A credential may name a tenant itself; an entry then says the rest of it.
+    Where none are asked for, those that are sent tell clients apart that mean well. A list of tables comes from the
+    file alone: there are no options and no environment variables for it.
     """
 
     name: AwsName = setting("", "The tenant's name. Needed.")
@@ -32,10 +32,21 @@ class TenantSettings:
         "Its other clients, each by the SHA-256, in hex, of the whole Authorization header that it sends, such as "
         "`Bearer KEY`.",
     )
+    callers: Names = setting(
+        (), "Its clients by what rules call them, such as `key:captions`, `jwt:ISSUER#SUBJECT` or `certificate:NAME`."
+    )
     max_sessions: CountOrAuto = setting(0, "Live sessions that it has at a time. 0: any number.")
     priority: Priority = setting(
         DEFAULT_PRIORITY, "Of new sessions that wait, those of the highest priority get the next place that comes free."
     )
+    audio_minutes_per_day: CountOrAuto = setting(
+        0, "Minutes of audio that its clients may send in a day (UTC), to each node. 0: any number."
+    )
+    connects_per_minute: CountOrAuto = setting(
+        0, "Sessions that its clients may begin or resume in a minute, at each node. 0: any number."
+    )
+    retention: RetentionName = setting("none", "What is kept of each of its sessions that says nothing of it.")
+    retention_max: RetentionName = setting("none", "The most that one of its sessions may ask to be kept.")
 
     @property
     def all_principals(self) -> tuple[str, ...]:
@@ -45,8 +56,6 @@ class TenantSettings:
 
 def tenant_problems(tenant: TenantSettings) -> Iterator[str]:
     """What is wrong with an entry although each value is of its type."""
-    if not tenant.access_keys and not tenant.principals:
-        yield "access_keys or principals is needed: nobody would be of this tenant"
     for number, principal in enumerate(tenant.principals, 1):
         if not _PRINCIPAL.fullmatch(principal):
             # It may be the header itself, which holds a key.

@@ -18,6 +18,7 @@ from parley.core.errors import ParleyError
 from parley.upstream.container.handshake import Handshake, ping_url, stream_url
 from parley.upstream.container.health import ContainerHealth
 from parley.upstream.container.socket import ContainerSocket, FrameSink, SocketOptions
+from parley.upstream.tls import Contexts
 
 _log = logging.getLogger("parley.upstream")
 
@@ -25,12 +26,13 @@ _log = logging.getLogger("parley.upstream")
 @dataclass(frozen=True, slots=True)
 class ContainerOptions:
     """How to reach a container. The defaults of `accept_timeout_s`, `probe_timeout_s` and of the pings in `socket` are
-    SageMaker's rules; it publishes none for the handshake."""
+    SageMaker's rules; it publishes none for the handshake. `tls` is for wss:// URLs."""
 
     accept_timeout_s: float = 0.25
     handshake_timeout_s: float = 5.0
     probe_interval_s: float = 2.0
     probe_timeout_s: float = 2.0
+    tls: Contexts | None = field(default=None, repr=False)
     socket: SocketOptions = field(default_factory=SocketOptions)
 
 
@@ -51,7 +53,7 @@ class ContainerUpstream:
         self._is_idle = asyncio.Event()
         self._is_idle.set()
         self.health = ContainerHealth(
-            ping_url(url), interval_s=options.probe_interval_s, timeout_s=options.probe_timeout_s
+            ping_url(url), interval_s=options.probe_interval_s, timeout_s=options.probe_timeout_s, tls=options.tls
         )
 
     @property
@@ -94,6 +96,7 @@ class ContainerUpstream:
             accept_timeout_s=options.accept_timeout_s,
             timeout_s=options.handshake_timeout_s,
             receive_buffer_bytes=options.socket.receive_buffer_bytes,
+            tls=options.tls,
         )
         opened = ContainerSocket(sink, options.socket, self._gone)
         self._opening += 1

@@ -12,6 +12,7 @@ from picows import WSError, WSHandshakeError, WSUpgradeRequest, WSUpgradeRespons
 
 from parley.core.errors import ParleyError
 from parley.upstream.container.socket import ContainerSocket
+from parley.upstream.tls import Contexts, tls_failure, websocket_options
 
 BIDIRECTIONAL_PATH = "/invocations-bidirectional-stream"
 """Where a container is asked for a stream that names no invocation path."""
@@ -54,7 +55,15 @@ class Handshake:
     A container that SageMaker starts has 250 ms to accept a connection.
     """
 
-    def __init__(self, *, accept_timeout_s: float, timeout_s: float, receive_buffer_bytes: int) -> None:
+    def __init__(
+        self,
+        *,
+        accept_timeout_s: float,
+        timeout_s: float,
+        receive_buffer_bytes: int,
+        tls: Contexts | None = None,
+    ) -> None:
+        self._tls = tls
         self._accept_timeout_s = accept_timeout_s
         self._timeout_s = timeout_s
         self._receive_buffer_bytes = receive_buffer_bytes
@@ -83,6 +92,7 @@ class Handshake:
                     socket_factory=lambda parsed: self._connect(str(parsed.host), int(parsed.port)),
                     # On uvloop its transport misses a reset that comes with data still unread (aiofastnet 1.2.0).
                     use_aiofastnet=False,
+                    **websocket_options(url, self._tls, self._timeout_s),
                 )
             # picows returns no listener when the peer hung up instead of answering.
             has_opened = opened is not None
@@ -175,6 +185,8 @@ def _refused(detail: str, original_status: int = 0) -> ParleyError:
 
 
 def _system_text(error: OSError) -> str:
+    if failure := tls_failure(error):
+        return failure[0].upper() + failure[1:]
     # asyncio's own text hides what the system said: "Connect call failed".
     is_systems = error.errno is not None and not isinstance(error, socket.gaierror)
     text = os.strerror(error.errno or 0) if is_systems else error.strerror

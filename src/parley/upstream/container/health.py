@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from parley.upstream.tls import Contexts
+
 _log = logging.getLogger("parley.upstream")
 
 _DOWN_INTERVAL_S = 0.25
@@ -21,8 +23,11 @@ class ContainerHealth:
     that is kept may be closed by the container just then, which would look like a loss.
     """
 
-    def __init__(self, url: str, *, interval_s: float = 2.0, timeout_s: float = 2.0) -> None:
+    def __init__(
+        self, url: str, *, interval_s: float = 2.0, timeout_s: float = 2.0, tls: Contexts | None = None
+    ) -> None:
         self._url = url
+        self._tls = tls if url.startswith("https:") else None
         self._interval_s = interval_s
         self._timeout_s = timeout_s
         self._place = urlsplit(url).netloc.rpartition("@")[2]
@@ -61,7 +66,8 @@ class ContainerHealth:
 
     async def _ask(self, http: aiohttp.ClientSession) -> bool:
         try:
-            async with http.get(self._url, allow_redirects=False) as response:
+            tls = True if self._tls is None else self._tls()
+            async with http.get(self._url, allow_redirects=False, ssl=tls) as response:
                 return response.status == 200
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False

@@ -15,6 +15,7 @@ from parley.upstream.health.engine_metrics import EngineLoad
 from parley.upstream.health.load_watch import LoadWatch
 from parley.upstream.health.versions import UNJUDGED, Judgement, Level, judge
 from parley.upstream.plain_routes import PlainRoutes
+from parley.upstream.tls import Contexts, tls_failure
 
 _log = logging.getLogger("parley.upstream")
 
@@ -38,6 +39,7 @@ class HealthOptions:
     probe_interval_s: float = 2.0
     probe_timeout_s: float = 2.0
     address: str = ""
+    tls: Contexts | None = field(default=None, repr=False)
     allows_old_versions: bool = False
     load_interval_min_s: float = _LOAD_INTERVAL_MIN_S
 
@@ -158,13 +160,18 @@ class UpstreamHealth:
         if options.address:
             self._place += f" ({options.address})"
         self._routes = PlainRoutes(
-            options.url, timeout_s=options.probe_timeout_s, api_key=options.api_key, address=options.address
+            options.url,
+            timeout_s=options.probe_timeout_s,
+            api_key=options.api_key,
+            address=options.address,
+            tls=options.tls,
         )
         interval_s = max(options.load_interval_min_s, options.probe_interval_s)
         self._load_watch = LoadWatch(self._routes, interval_s=interval_s, on_change=self._changed)
         self._wake = asyncio.Event()
         self._losses = 0
         self._is_described = False
+        self._tls_failure = ""
         self.ready = False
         self.models: tuple[str, ...] = ()
         self.max_model_len = 0
@@ -241,9 +248,18 @@ class UpstreamHealth:
                 return False
             if not self._is_described:
                 self._take(await describe(self._routes))
-        except (aiohttp.ClientError, TimeoutError, OSError):
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self._note_tls(error)
             return False
+        self._tls_failure = ""
         return not self.judgement.is_refused
+
+    def _note_tls(self, error: Exception) -> None:
+        """Tell the log once what keeps TLS from it: it does not pass by itself."""
+        failure = tls_failure(_cause_of(error))
+        if failure and failure != self._tls_failure:
+            _log.warning("model server can't be asked: %s, at %s", failure, self._place)
+            self._tls_failure = failure
 
     def _take(self, described: Description) -> None:
         before, options = (self.version, self.judgement), self._options
@@ -267,3 +283,10 @@ class UpstreamHealth:
             _log.warning("model server has a version with faults: %s, at %s. %s", version, self._place, reasons)
         elif reasons:
             _log.info("model server has version %s, at %s. %s", version, self._place, reasons)
+
+
+def _cause_of(error: Exception) -> BaseException:
+    """What aiohttp wraps into an error of its own."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return error.certificate_error
+    return error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error

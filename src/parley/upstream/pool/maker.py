@@ -12,6 +12,7 @@ from parley.upstream.health.prober import ProbeOptions
 from parley.upstream.pool.member import MemberSpec, PoolMember
 from parley.upstream.pool.pool import UpstreamPool
 from parley.upstream.sagemaker import LEG_AGE_MAX_S, SageMakerUpstream
+from parley.upstream.tls import Contexts
 from parley.upstream.vllm import VllmOptions, VllmUpstream
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class PoolOptions:
     `spare_streams` are not for new sessions."""
 
     api_key: str | None = field(default=None, repr=False)
+    tls: Contexts | None = field(default=None, repr=False)
     model: str = ""
     connect_timeout_s: float = 5.0
     ping_interval_s: float = 20.0
@@ -107,6 +109,7 @@ def _vllm_member(spec: MemberSpec, options: PoolOptions) -> PoolMember:
             ping_interval_s=options.ping_interval_s,
             ping_timeout_s=options.ping_timeout_s,
             address=spec.address,
+            tls=options.tls,
         )
     )
     health = UpstreamHealth(
@@ -116,6 +119,7 @@ def _vllm_member(spec: MemberSpec, options: PoolOptions) -> PoolMember:
             probe_interval_s=options.probe_interval_s,
             probe_timeout_s=options.probe_timeout_s,
             address=spec.address,
+            tls=options.tls,
             allows_old_versions=options.allows_old_versions,
         )
     )

@@ -38,6 +38,7 @@ from .builders import (
     running,
     says,
     transcribed,
+    under_way,
 )
 
 ONE, TWO, THREE = (Text.of(word) for word in (" one", " two", " three"))
@@ -341,14 +342,6 @@ def test_a_detached_session_holds_nothing_after_its_end() -> None:
     assert driven(ev.ResumeRequested(2, 2)) == []
 
 
-def test_the_measure_of_a_leg_that_is_gone_changes_nothing() -> None:
-    assert opted_in()(ev.SpeechMeasured(7, 0)) == []
-
-
-def test_a_rotation_asked_for_changes_nothing_at_once() -> None:
-    assert talking()(ev.RotationAsked()) == []
-
-
 def test_a_return_that_was_overtaken_by_a_newer_one_is_superseded() -> None:
     driven = detached()
     driven(ev.ResumeRequested(3, 2))
@@ -356,8 +349,22 @@ def test_a_return_that_was_overtaken_by_a_newer_one_is_superseded() -> None:
     assert driven.session.generation == 3
 
 
-def test_a_session_says_why_another_leg_is_on_its_way() -> None:
-    driven = running()
-    assert driven.session.recovering == ""
-    driven(fails())
-    assert driven.session.recovering == "upstream-closed"
+# ---- on its way to another server
+
+
+def test_on_its_way_a_client_that_reads_again_is_told_nothing_yet() -> None:
+    driven = under_way()
+    assert driven(ev.ClientBlocked(), ev.ClientUnblocked()) == []
+
+
+def test_who_comes_back_to_one_on_its_way_is_sent_on() -> None:
+    driven = under_way()
+    (refusal,) = driven(ev.ResumeRequested(2, 0))
+    assert refusal == CloseAttachment(2, AnError("moved"))
+
+
+def test_the_client_has_its_window_from_when_it_went_away() -> None:
+    driven = opted_in(SessionLimits(resume_window_s=30.0))
+    assert driven.session.window_s(driven.now) == 30.0
+    driven(ev.ClientClosed())
+    assert driven.session.window_s(driven.now + 10.0) == 20.0

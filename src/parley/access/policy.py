@@ -1,0 +1,101 @@
+"""Which caller may do what: rules, of which one that denies beats all that allow, and what none allows is refused."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from parley.access.action import ACTIONS, Action, Target
+from parley.access.caller import OPERATOR, Caller
+
+OWN = "own"
+"""Among a rule's tenants: whichever the caller is of."""
+
+ANY = ("*",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule. It applies when one pattern of each list fits (`*` and `?` as in file names).
+
+    `who` is compared with the caller's name, and with `principal:HASH`, `tenant:NAME`, `role:NAME` and `method:NAME`;
+    `tenants` with the target's, `own` standing for the caller's. `endpoints` and `models` decide nothing about what has
+    none.
+    """
+
+    name: str
+    who: tuple[str, ...]
+    actions: tuple[Action, ...]
+    allows: bool = True
+    tenants: tuple[str, ...] = (OWN,)
+    endpoints: tuple[str, ...] = ANY
+    models: tuple[str, ...] = ANY
+
+    def applies(self, caller: Caller, action: Action, target: Target) -> bool:
+        """Whether it says anything about this."""
+        return (
+            action in self.actions
+            and any(_fits_any(label, self.who) for label in labels(caller))
+            and self._has_tenant(caller, target.tenant)
+            and (not target.endpoint or _fits_any(target.endpoint, self.endpoints))
+            and (not target.model or _fits_any(target.model, self.models))
+        )
+
+    def _has_tenant(self, caller: Caller, tenant: str) -> bool:
+        others = tuple(pattern for pattern in self.tenants if pattern != OWN)
+        return (OWN in self.tenants and tenant == caller.tenant_name) or _fits_any(tenant, others)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a policy says, and by which rule; None when no rule applies."""
+
+    is_allowed: bool
+    rule: Rule | None
+
+
+class Policy:
+    """Rules in an order that decides nothing: any that denies beats any that allows."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._rules = tuple(rules)
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """All rules."""
+        return self._rules
+
+    def decide(self, caller: Caller, action: Action, target: Target) -> Decision:
+        """Whether a caller may do this."""
+        applying = [rule for rule in self._rules if rule.applies(caller, action, target)]
+        denying = next((rule for rule in applying if not rule.allows), None)
+        if denying is not None:
+            return Decision(False, denying)
+        return Decision(bool(applying), applying[0] if applying else None)
+
+
+def labels(caller: Caller) -> tuple[str, ...]:
+    """All that a rule's `who` may name a caller by."""
+    named = [caller.name] if caller.name else []
+    if caller.principal:
+        named.append(f"principal:{caller.principal}")
+    if caller.tenant:
+        named.append(f"tenant:{caller.tenant}")
+    return (*named, *(f"role:{role}" for role in sorted(caller.roles)), f"method:{caller.method}")
+
+
+def _fits_any(text: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(text, pattern) for pattern in patterns)
+
+
+DEFAULT_POLICY = Policy(
+    (
+        Rule(name="everybody: sessions of one's own", who=ANY, actions=("start", "resume")),
+        Rule(
+            name="operators: everything but reading",
+            who=(f"role:{OPERATOR}",),
+            actions=tuple(action for action in ACTIONS if action != "read"),
+            tenants=ANY,
+        ),
+    )
+)
+"""What holds without a policy file."""

@@ -1,0 +1,93 @@
+"""Who may come in, put together from the settings."""
+
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from parley.access.caller import OPERATOR, Caller
+from parley.access.certificate import CertificateMethod
+from parley.access.gate import Gate, Method
+from parley.access.operator_token import OPERATOR_NAME, OperatorToken
+from parley.access.sigv4.authenticator import SigV4Authenticator
+from parley.access.sigv4.credentials import CredentialsError, KeyFile
+from parley.server.auditing import AuditLog, open_audit
+from parley.server.options import read_key
+from parley.server.quotas import Quotas
+from parley.server.settings.document import Settings
+from parley.server.settings.trust import AccessSettings
+from parley.server.settings.trust_problems import trust_problems
+from parley.server.start import StartError
+from parley.server.tenants import Tenants
+
+_TOKEN_MIN_CHARS = 16
+
+
+_ANYBODY = Caller(name=OPERATOR_NAME, roles=frozenset({OPERATOR}))
+"""Whoever reaches the operator's port of a node that asks nobody: a program on its own machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What a node has of it: the gate of its clients' listeners, that of the operator's port, its tenants and their
+    quotas, and what has to run while it does."""
+
+    gate: Gate
+    admin_gate: Gate
+    tenants: Tenants
+    quotas: Quotas
+    background: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = ()
+    audit_log: AuditLog | None = None
+
+    def close(self) -> None:
+        """Write down what is left to be."""
+        if self.audit_log is not None:
+            self.audit_log.close()
+
+
+def make_trust(settings: Settings, clock: Callable[[], float] = time.time) -> Trust:
+    """All of it. `clock` gives seconds since 1970.
+
+    Raises:
+        StartError: a file can't be read or holds what it should not, or strangers would be let in.
+    """
+    # Settings may come from elsewhere than a file that was checked.
+    for _, problem in trust_problems(settings):
+        raise StartError(f"invalid-settings: {problem}")
+    tenants = Tenants(settings.tenants, others_max=settings.admission.tenant_max_sessions)
+    methods = _methods(settings.access, clock)
+    token = admin_token(read_key(settings.admin.token_file, "admin.token_file"))
+    operator: list[Method] = [] if token is None else [OperatorToken(token)]
+    audit_log = open_audit(settings.audit)
+    gate = Gate(methods, tenant_of=tenants.name_of, audit=audit_log)
+    admin_gate = Gate([*operator, *methods], tenant_of=tenants.name_of, audit=audit_log, anonymous=_ANYBODY)
+    return Trust(gate, admin_gate, tenants, Quotas(settings.tenants), audit_log=audit_log)
+
+
+def admin_token(token: str | None) -> str | None:
+    """The token that a file holds.
+
+    Raises:
+        StartError: it is too short to keep anybody out, or no token at all.
+    """
+    if token is None:
+        return None
+    if len(token) < _TOKEN_MIN_CHARS or not token.isascii() or not token.isprintable() or " " in token:
+        raise StartError(
+            f"token-unusable: the file in admin.token_file has to hold one token of {_TOKEN_MIN_CHARS} ASCII "
+            "characters or more, without spaces. `openssl rand -hex 32` makes one."
+        )
+    return token
+
+
+def _methods(access: AccessSettings, clock: Callable[[], float]) -> list[Method]:
+    methods: list[Method] = []
+    if access.credentials_file:
+        try:
+            keys = KeyFile(access.credentials_file)
+        except CredentialsError as error:
+            raise StartError("\n".join(f"credentials-unusable: {problem}" for problem in error.problems)) from None
+        methods.append(SigV4Authenticator(keys, clock=clock, region=access.region, skew_max_s=access.clock_skew_s))
+    if access.certificates:
+        methods.append(CertificateMethod(clock=clock))
+    return methods
