@@ -44,7 +44,8 @@ def test_all_mistakes_are_listed_a_line_each(
 
 @pytest.mark.parametrize("option", ["--host", "--upstream", "--upstream-model", "--launch"])
 def test_every_option_of_serve_is_taken(option: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run(["check-config", option, "ws://host/path"]) == 0
+    value = "127.0.0.2" if option == "--host" else "ws://host/path"
+    assert main.run(["check-config", option, value]) == 0
     assert f"flag {option}" in capsys.readouterr().out
 
 

@@ -124,9 +124,8 @@ class AdminClient:
                 f"admin-unknown: {self._url} is a Parley server, but not its admin API: most likely the port for "
                 "clients. `parley serve --admin` says at its start where the admin API is, 9901 unless told otherwise."
             )
-        if code == "invalid-token":
-            has_token = "Authorization" in self._headers
-            return Refused(code, _OTHER_GIVEN if has_token else _NONE_GIVEN)
+        if code in _EXPLANATIONS:
+            return Refused(code, _EXPLANATIONS[code])
         return Refused(code, message)
 
     def _unknown(self, answer: str) -> Failure:
@@ -136,14 +135,21 @@ class AdminClient:
         )
 
 
-_NONE_GIVEN = (
-    "this admin API wants a token, and none was given. Name the file that holds it with --token-file or "
-    "PARLEY_ADMIN_TOKEN_FILE; the server's is in admin.token_file."
-)
-_OTHER_GIVEN = (
-    "the token that was given is not this server's. Name the file that holds it with --token-file or "
-    "PARLEY_ADMIN_TOKEN_FILE: what the server's admin.token_file held when it started."
-)
+_EXPLANATIONS = {
+    "credentials-missing": (
+        "this admin API wants a token, and none was given. Name the file that holds it with --token-file or "
+        "PARLEY_ADMIN_TOKEN_FILE; the server's is in admin.token_file. An API key or a JWT of an operator does as well."
+    ),
+    "invalid-token": (
+        "the token that was given is not this server's. Name the file that holds it with --token-file or "
+        "PARLEY_ADMIN_TOKEN_FILE: what the server's admin.token_file held when it started, or an operator's API key."
+    ),
+    "forbidden": (
+        "whoever this token belongs to may not do this. The server's access.policy_file says who may; without one, the "
+        "role `operator` does all but reading."
+    ),
+}
+"""What to do about a refusal, from where the operator sits."""
 
 
 def _unreachable(url: str, reason: object) -> Failure:

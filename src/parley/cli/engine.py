@@ -1,5 +1,6 @@
 """`parley engine`: the embedded speech engine by itself, until SIGTERM or Ctrl-C."""
 
+import os
 import sys
 from pathlib import Path
 from typing import get_args
@@ -9,7 +10,7 @@ import click
 from parley.cli.failure import NotStarted
 from parley.cli.loop import run_loop
 from parley.engine.clock import tokens_of
-from parley.engine.options import EngineName, EngineOptions
+from parley.engine.options import KEY_VARIABLE, EngineName, EngineOptions
 from parley.server.settings.document import LogFormat, LogLevel
 from parley.server.start import cannot_listen
 
@@ -88,7 +89,8 @@ def command(
     """Run the embedded speech engine by itself, until SIGTERM or Ctrl-C.
 
     It speaks vLLM's realtime protocol, so a gateway takes it for a model server: parley serve --upstream
-    ws://127.0.0.1:8000/v1/realtime. `parley serve` alone starts one by itself.
+    ws://127.0.0.1:8000/v1/realtime. `parley serve` alone starts one by itself. With VLLM_API_KEY set, only who sends
+    that key as a bearer token is answered.
     """
     options = EngineOptions(
         host=host,
@@ -99,6 +101,7 @@ def command(
         decode_threads=decode_threads,
         model_dir=model_dir,
         max_model_len=_DEFAULTS.max_model_len if context_s is None else tokens_of(context_s),
+        api_key=os.environ.get(KEY_VARIABLE, ""),
     )
     from parley.engine.server import serve_engine
     from parley.engine.weights import WeightsError

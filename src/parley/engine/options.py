@@ -12,6 +12,9 @@ MAX_MODEL_LEN_LEAST = 64
 BUFFERED_AUDIO_LEAST_S = 2.0
 """Least buffer: the first delta alone needs 0.56 s of audio at once."""
 
+KEY_VARIABLE = "VLLM_API_KEY"
+"""The environment variable that the engine takes its API key from, as vLLM does."""
+
 
 @dataclass(frozen=True, slots=True)
 class FaultPlan:
@@ -48,6 +51,7 @@ class EngineOptions:
     39 and one for each delta, are the most of a turn, as for vLLM: it then ends with a `transcription.done` nobody
     asked for. The default is 2 h 54 min of audio. A stream that trails real time by more than `behind_slack_s` is
     decoded less often until it has caught up: the one thing that makes its text depend on more than its audio.
+    With an `api_key` only who sends it as a bearer token gets an answer, but for `/health`.
     """
 
     host: str = "127.0.0.1"
@@ -61,6 +65,7 @@ class EngineOptions:
     idle_timeout_s: float = 600.0
     max_model_len: int = 131_072
     behind_slack_s: float = 1.0
+    api_key: str = field(default="", repr=False)
     faults: FaultPlan = field(default_factory=FaultPlan)
 
     @property

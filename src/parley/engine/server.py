@@ -4,12 +4,13 @@ It listens on its own and knows nothing of the gateway, which treats it as any o
 """
 
 import asyncio
+import hmac
 import importlib.metadata
 import logging
 import os
 import signal
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 
@@ -32,6 +33,8 @@ and its sender may not see the close code."""
 
 RETRY_AFTER_S = 5
 """What a refused client is told to wait."""
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 SHUTDOWN_TIMEOUT_S = 2.0
 """How long all sessions together may take to hear that the server goes away."""
@@ -111,13 +114,25 @@ class EngineServer:
             await runner.cleanup()
 
     def _app(self) -> web.Application:
-        app = web.Application()
+        app = web.Application(middlewares=[self._authenticated])
         app.router.add_get("/health", self._health)
         app.router.add_get("/version", self._version)
         app.router.add_get("/metrics", self._serve_metrics)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/v1/realtime", self._realtime)
         return app
+
+    @web.middleware
+    async def _authenticated(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Answer whoever brings the key, and probes of whether the server is there at all."""
+        key = self._options.api_key
+        if key and request.path != "/health":
+            sent = request.headers.get("Authorization", "")
+            if not sent:
+                return _failure(ParleyError("credentials-missing"))
+            if not hmac.compare_digest(sent.encode("utf-8", "surrogateescape"), f"Bearer {key}".encode()):
+                return _failure(ParleyError("invalid-token"))
+        return await handler(request)
 
     async def _health(self, request: web.Request) -> web.Response:
         return web.Response(status=503 if self._draining else 200)

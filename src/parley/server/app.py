@@ -27,7 +27,7 @@ from parley.server.options import make_gate, make_pool, make_port, pool_options,
 from parley.server.ready import Http2Address, Ready
 from parley.server.settings.document import Settings
 from parley.server.start import StartError, cannot_listen
-from parley.server.stores import make_handover, open_store
+from parley.server.stores import make_handover, make_keeper, make_retained, open_store
 from parley.server.tls_endpoints import listener_tls
 from parley.server.trust import make_trust
 from parley.server.upstream_specs import member_specs
@@ -87,14 +87,18 @@ class Gateway:
         self._on_ready = on_ready
         self._stopping = False
         self._background: list[asyncio.Task[None]] = []
-        self._child = model_server_child(settings, jitter=random.random, on_change=self._child_changed)
+        engine_key = secrets.token_urlsafe(32) if settings.embeds_engine else ""
+        self._child = model_server_child(
+            settings, jitter=random.random, engine_key=engine_key, on_change=self._child_changed
+        )
         upstream = settings.upstream
-        api_key = read_key(upstream.api_key_file, "upstream.api_key_file")
+        api_key = engine_key or read_key(upstream.api_key_file, "upstream.api_key_file")
         options = pool_options(settings, api_key=api_key, model=upstream.model, streams_max=upstream.max_sessions)
         self._pool = make_pool(member_specs(settings, self._child), options, self._changed)
         self._store = open_store(settings)
         handover = None if self._store is None else make_handover(settings, self._store)
         trust = self._trust = make_trust(settings)
+        self._keeper = make_keeper(settings, trust.gate.audit)
         self._live = LiveSessions(
             random=secrets.token_bytes,
             window_s=settings.session.resume_window_s,
@@ -103,6 +107,7 @@ class Gateway:
             handover=handover,
             gate=trust.gate,
             quotas=trust.quotas,
+            keeper=self._keeper,
         )
         hosts = HostMaker(settings, self._live, trust.tenants)
         self._host = hosts.make(
@@ -140,7 +145,8 @@ class Gateway:
             is_ready=self._is_ready,
             was_ready=lambda: self._was_ready,
         )
-        operations = Operations(inventory, self.draining, upstream.drain_timeout_s)
+        retained = None if self._keeper is None else make_retained(self._keeper)
+        operations = Operations(inventory, self.draining, upstream.drain_timeout_s, retained)
         self._admin = _admin_port(settings, operations, trust.admin_gate)
         self.admin_url = ""
         self._bound_port = 0
@@ -172,6 +178,8 @@ class Gateway:
         self._run(self._backends.run())
         if self._store is not None:
             self._run(self._store.run())
+        if self._keeper is not None:
+            self._run(self._keeper.run())
         if self._child is not None:
             self._run(self._child.run())
         memory = memory_watch(self._settings, self._child, self._host.relieve)
@@ -212,6 +220,8 @@ class Gateway:
             _log.warning("the listeners did not close in time")
         for task in self._background:
             task.cancel()
+        if self._keeper is not None:
+            await self._keeper.close()
         self._trust.close()
         if self._store is not None:
             self._store.close()

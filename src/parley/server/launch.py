@@ -2,9 +2,10 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from parley.core.profile import EMBEDDED, QWEN3_ASR, VOXTRAL, ModelProfile, profile_of
+from parley.engine.options import KEY_VARIABLE
 from parley.server.settings.document import EngineSettings, LaunchSettings, Settings, UpstreamSettings
 from parley.upstream.child.child import ChildOptions, ChildState, ModelServerChild
 from parley.upstream.child.memory import MemoryWatch
@@ -55,9 +56,11 @@ def model_server_child(
     settings: Settings,
     *,
     jitter: Callable[[], float],
+    engine_key: str = "",
     on_change: Callable[[ChildState], None] | None = None,
 ) -> ModelServerChild | None:
-    """The model server to be run beside this node, not started yet; None when one runs elsewhere.
+    """The model server to be run beside this node, not started yet; None when one runs elsewhere. `engine_key` is what
+    the embedded engine asks of whoever comes to it: other users of this machine are none of its clients.
 
     Raises LaunchError for a command that can't be run.
     """
@@ -70,7 +73,11 @@ def model_server_child(
         engine_command(settings.engine, log_level=settings.log.level),
         name="the embedded engine",
         jitter=jitter,
-        options=_options(settings.launch, gives_up_at=ENGINE_CANNOT_START),
+        options=_options(
+            settings.launch,
+            gives_up_at=ENGINE_CANNOT_START,
+            environment={KEY_VARIABLE: engine_key} if engine_key else {},
+        ),
         on_change=on_change,
     )
 
@@ -90,7 +97,9 @@ def memory_watch(settings: Settings, child: ModelServerChild | None, relieve: Ca
     return MemoryWatch(lambda: child.pid, relieve, limit_bytes=settings.launch.rotate_memory_mb * 2**20)
 
 
-def _options(launch: LaunchSettings, *, gives_up_at: int | None = None) -> ChildOptions:
+def _options(
+    launch: LaunchSettings, *, gives_up_at: int | None = None, environment: Mapping[str, str] | None = None
+) -> ChildOptions:
     usual = ChildOptions().give_up_statuses
     return ChildOptions(
         health_timeout_s=launch.health_timeout_s,
@@ -98,4 +107,5 @@ def _options(launch: LaunchSettings, *, gives_up_at: int | None = None) -> Child
         backoff_max_s=launch.backoff_max_s,
         stop_timeout_s=launch.stop_timeout_s,
         give_up_statuses=usual if gives_up_at is None else usual | {gives_up_at},
+        environment=environment or {},
     )

@@ -17,8 +17,8 @@ import re
 import shlex
 import shutil
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -65,6 +65,8 @@ class ChildOptions:
 
     `give_up_statuses` are exit statuses that a restart can't mend as long as it was never ready: wrong arguments (2, by
     convention), not executable, not found. After `steady_after_s` of readiness earlier failures are forgotten.
+    `environment` is what it gets beside this process's own variables; secrets come so, since every user of the machine
+    may read a command line.
     """
 
     health_path: str = "/health"
@@ -76,6 +78,7 @@ class ChildOptions:
     steady_after_s: float = 60.0
     stop_timeout_s: float = 10.0
     give_up_statuses: frozenset[int] = frozenset({2, reaper.NOT_RUNNABLE, reaper.NOT_FOUND})
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class ModelServerChild:
@@ -158,7 +161,9 @@ class ModelServerChild:
             return
         ready_at: float | None = None
         clock = asyncio.get_running_loop().time
-        async with running(self._command, stop_timeout_s=self._options.stop_timeout_s) as process:
+        async with running(
+            self._command, stop_timeout_s=self._options.stop_timeout_s, environment=self._options.environment
+        ) as process:
             _log.info("%s is starting (process %d)", self._name, process.pid)
             self.pid = process.pid
             try:

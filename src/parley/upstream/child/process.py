@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import cast
 
 from parley.upstream.child import reaper
@@ -93,13 +94,17 @@ class ReapedProcess(asyncio.SubprocessProtocol):
 
 
 @contextlib.asynccontextmanager
-async def running(command: Sequence[str], *, stop_timeout_s: float) -> AsyncIterator[ReapedProcess]:
-    """Run `command` below the reaper; on the way out it is ended. What it prints goes to the logger "parley.child"."""
+async def running(
+    command: Sequence[str], *, stop_timeout_s: float, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[ReapedProcess]:
+    """Run `command` below the reaper, with these variables beside this process's own; on the way out it is ended. What
+    it prints goes to the logger "parley.child"."""
     transport, process = await asyncio.get_running_loop().subprocess_exec(
         ReapedProcess,
         sys.executable,
         *("-I", "-S", reaper.__file__, str(stop_timeout_s)),
         *command,
+        env={**os.environ, **(environment or {})},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
