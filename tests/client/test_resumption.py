@@ -21,6 +21,7 @@ from parley.client.events import (
 )
 from parley.client.failure import SessionFailed
 from parley.client.limits import ClientLimits
+from parley.client.loss import REFUSALS
 from parley.client.resumption import ClientMachine
 from parley.core.content import Audio
 from parley.core.errors import ERRORS, Fault, Retry
@@ -493,7 +494,7 @@ def test_no_close_code_but_a_refusals_ends_the_session(code: int) -> None:
     assert isinstance(client.lost(code)[-1], Connect)
 
 
-@pytest.mark.parametrize("code", ["unknown-session", "expired", "gap", "wrong-principal", "superseded"])
+@pytest.mark.parametrize("code", REFUSALS)
 def test_a_refusal_ends_the_session(code: str) -> None:
     client = live()
     client.lost()

@@ -338,6 +338,22 @@ async def test_a_signal_can_not_be_taken_back(scene: Scene) -> None:
     scene.draining.hurry()
 
 
+async def test_a_signal_that_comes_right_after_an_undoing_is_not_lost(scene: Scene) -> None:
+    scene.begin()
+    scene.draining.ask()
+    running = scene.run()
+    await scene.until_state(DrainState.DRAINING)
+    assert scene.draining.undo()
+    scene.draining.signalled()
+    assert await bounded("the answer", running) is False
+    assert scene.draining.asked.is_set()
+    assert scene.draining.view().is_final
+    scene.run()
+    await scene.until_state(DrainState.DRAINING)
+    assert not scene.draining.undo()
+    scene.draining.hurry()
+
+
 async def test_a_second_signal_hurries(scene: Scene) -> None:
     scene.begin()
     scene.draining.signalled()

@@ -12,8 +12,9 @@ NO_CLOSE_CODE = 1005
 NO_CLOSE_FRAME = 1006
 """The same section's number for a connection that went away without a close frame."""
 
-REFUSALS = ("unknown-session", "expired", "gap", "wrong-principal", "superseded")
-"""The codes with which a server says that the session can't be had again."""
+REFUSALS = ("unknown-session", "state-unreadable", "expired", "gap", "forbidden", "wrong-principal", "superseded")
+"""The codes with which a server says that the session can't be had again. Of those with one close code the last is what
+that code alone is taken for."""
 
 _REFUSAL_CLOSES = {ERRORS[code].ws_close: code for code in REFUSALS}
 _CLOSES = {

@@ -240,8 +240,10 @@ class Draining:
         _log.info("the drain is taken back")
         self._undone.clear()
         self._hurried.clear()
-        self.asked.clear()
         self._holds = False
+        if not self._is_final:
+            # A signal may have come since it was taken back: then the next drain begins at once.
+            self.asked.clear()
         self._settle_s, self._timeout_s = self._times_s
         self._state = DrainState.SERVING
         self._live.welcome()
