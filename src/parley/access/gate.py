@@ -14,7 +14,7 @@ from parley.access.action import Action, Target
 from parley.access.audit import Audit, NoAudit
 from parley.access.caller import NOBODY, Caller
 from parley.access.identity import Authenticator, Identity, RequestHead
-from parley.access.policy import DEFAULT_POLICY, Policy
+from parley.access.policy import DEFAULT_POLICY, Rules
 from parley.access.principal import principal_of
 from parley.core.errors import ParleyError
 
@@ -46,7 +46,7 @@ class Gate:
         self,
         methods: Sequence[Method] = (),
         *,
-        policy: Policy = DEFAULT_POLICY,
+        policy: Rules = DEFAULT_POLICY,
         audit: Audit | None = None,
         tenant_of: Callable[[Caller], str] = lambda _: "",
         anonymous: Caller = NOBODY,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Protocol
 
 from parley.access.action import ACTIONS, Action, Target
 from parley.access.caller import OPERATOR, Caller
@@ -32,13 +33,18 @@ class Rule:
 
     def applies(self, caller: Caller, action: Action, target: Target) -> bool:
         """Whether it says anything about this."""
-        return (
-            action in self.actions
-            and any(_fits_any(label, self.who) for label in labels(caller))
-            and self._has_tenant(caller, target.tenant)
-            and (not target.endpoint or _fits_any(target.endpoint, self.endpoints))
-            and (not target.model or _fits_any(target.model, self.models))
-        )
+        return not self.missing(caller, action, target)
+
+    def missing(self, caller: Caller, action: Action, target: Target) -> tuple[str, ...]:
+        """What of this it does not name, in words; nothing when it applies."""
+        fits = {
+            "this caller": any(_fits_any(label, self.who) for label in labels(caller)),
+            "this action": action in self.actions,
+            "this tenant": self._has_tenant(caller, target.tenant),
+            "this endpoint": not target.endpoint or _fits_any(target.endpoint, self.endpoints),
+            "this model": not target.model or _fits_any(target.model, self.models),
+        }
+        return tuple(what for what, is_named in fits.items() if not is_named)
 
     def _has_tenant(self, caller: Caller, tenant: str) -> bool:
         others = tuple(pattern for pattern in self.tenants if pattern != OWN)
@@ -51,6 +57,13 @@ class Decision:
 
     is_allowed: bool
     rule: Rule | None
+
+
+class Rules(Protocol):
+    """Whatever decides: rules that stay, or those of a file that changes."""
+
+    def decide(self, caller: Caller, action: Action, target: Target) -> Decision:
+        """Whether a caller may do this."""
 
 
 class Policy:

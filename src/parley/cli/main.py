@@ -21,6 +21,8 @@ COMMANDS = {
     "sessions": "List the live sessions of a node; show, end or move one.",
     "upstreams": "List the model servers behind a node; drain one or use it again.",
     "drain": "Empty a node before it is stopped, or take that back.",
+    "keys": "Make, list, replace and revoke API keys.",
+    "policy": "Show and try out the rules of who may do what.",
     "audit": "Check or show a node's audit log: who did what.",
     "simulate": "Run sessions with faults in virtual time, and check that nothing is lost.",
     "check-config": "Show every setting and its origin, or what is wrong.",

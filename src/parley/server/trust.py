@@ -8,9 +8,14 @@ from typing import Any
 from parley.access.caller import OPERATOR, Caller
 from parley.access.certificate import CertificateMethod
 from parley.access.gate import Gate, Method
+from parley.access.keys.key_store import open_keys
+from parley.access.keys.method import ApiKeyMethod
 from parley.access.operator_token import OPERATOR_NAME, OperatorToken
+from parley.access.policy import DEFAULT_POLICY, Rules
+from parley.access.policy_file import PolicyFile
 from parley.access.sigv4.authenticator import SigV4Authenticator
 from parley.access.sigv4.credentials import CredentialsError, KeyFile
+from parley.access.watched_file import FileError
 from parley.server.auditing import AuditLog, open_audit
 from parley.server.options import read_key
 from parley.server.quotas import Quotas
@@ -58,10 +63,22 @@ def make_trust(settings: Settings, clock: Callable[[], float] = time.time) -> Tr
     methods = _methods(settings.access, clock)
     token = admin_token(read_key(settings.admin.token_file, "admin.token_file"))
     operator: list[Method] = [] if token is None else [OperatorToken(token)]
+    policy = _policy(settings.access.policy_file)
     audit_log = open_audit(settings.audit)
-    gate = Gate(methods, tenant_of=tenants.name_of, audit=audit_log)
-    admin_gate = Gate([*operator, *methods], tenant_of=tenants.name_of, audit=audit_log, anonymous=_ANYBODY)
+    gate = Gate(methods, policy=policy, tenant_of=tenants.name_of, audit=audit_log)
+    admin_gate = Gate(
+        [*operator, *methods], policy=policy, tenant_of=tenants.name_of, audit=audit_log, anonymous=_ANYBODY
+    )
     return Trust(gate, admin_gate, tenants, Quotas(settings.tenants), audit_log=audit_log)
+
+
+def _policy(path: str) -> Rules:
+    if not path:
+        return DEFAULT_POLICY
+    try:
+        return PolicyFile(path)
+    except FileError as error:
+        raise StartError("\n".join(f"policy-unusable: {problem}" for problem in error.problems)) from None
 
 
 def admin_token(token: str | None) -> str | None:
@@ -82,6 +99,11 @@ def admin_token(token: str | None) -> str | None:
 
 def _methods(access: AccessSettings, clock: Callable[[], float]) -> list[Method]:
     methods: list[Method] = []
+    if access.keys_file:
+        try:
+            methods.append(ApiKeyMethod(open_keys(access.keys_file), clock=clock))
+        except FileError as error:
+            raise StartError("\n".join(f"keys-unusable: {problem}" for problem in error.problems)) from None
     if access.credentials_file:
         try:
             keys = KeyFile(access.credentials_file)

@@ -1,0 +1,140 @@
+"""`parley policy`: what the rules let whom do, and why."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from parley.access.action import ACTIONS, NODE, Action, Target
+from parley.access.caller import Caller, Method
+from parley.cli.failure import Failure, Misuse
+
+if TYPE_CHECKING:
+    from parley.access.policy import Policy, Rule
+
+_REFUSED = 1
+_WHAT_KEYS = ("tenant", "endpoint", "model")
+_METHODS = {"aws": "sigv4", "key": "api-key", "jwt": "jwt", "certificate": "certificate", "operator": "operator-token"}
+
+_FILE = click.option(
+    "--file",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="PARLEY_ACCESS_POLICY_FILE",
+    help="The rules, access.policy_file of the server; without it, what holds where there is none.",
+)
+
+
+@click.group("policy")
+def command() -> None:
+    """Show and try out the rules of who may do what."""
+
+
+@command.command("show")
+@_FILE
+def show(path: Path | None) -> None:
+    """Show the rules, those that deny first."""
+    from parley.cli.table import print_table
+
+    rules = sorted(_policy(path).rules, key=lambda rule: rule.allows)
+    header = ("EFFECT", "WHO", "ACTIONS", "TENANTS", "ENDPOINTS", "MODELS", "RULE")
+    lists = [(rule.who, _actions(rule), rule.tenants, rule.endpoints, rule.models) for rule in rules]
+    rows = [
+        ("allow" if rule.allows else "deny", *(", ".join(each) for each in columns), rule.name)
+        for rule, columns in zip(rules, lists, strict=True)
+    ]
+    print_table(header, rows, spare=("MODELS", "ENDPOINTS", "TENANTS"))
+
+
+@command.command("check")
+@click.argument("who")
+@click.argument("action", type=click.Choice(ACTIONS))
+@click.argument("what", nargs=-1)
+@_FILE
+@click.option("--tenant", default="", help="The tenant that WHO is of.")
+@click.option("--role", "roles", multiple=True, help="A role of WHO. May be given again.")
+def check(
+    who: str, action: Action, what: tuple[str, ...], path: Path | None, tenant: str, roles: tuple[str, ...]
+) -> None:
+    """Explain whether WHO may do ACTION to WHAT.
+
+    WHO is a caller as rules name it, such as key:captions, aws:AKID or jwt:ISSUER#SUBJECT. WHAT is `node`, or any of
+    tenant=NAME, endpoint=NAME and model=NAME; without a tenant it is WHO's own. Exit status: 0 allowed, 1 refused.
+    """
+    from parley.access.principal import principal_of_key
+
+    kind = who.partition(":")[0]
+    if kind not in _METHODS:
+        raise Misuse(f"invalid-usage: WHO is to begin with one of {', '.join(f'{one}:' for one in _METHODS)}.")
+    method: Method = next(one for one in get_args(Method) if one == _METHODS[kind])
+    principal = principal_of_key(who.partition(":")[2] if kind == "aws" else who)
+    caller = Caller(principal, who, tenant, frozenset(roles), method)
+    target = _target(what, caller)
+    policy = _policy(path)
+    decision = policy.decide(caller, action, target)
+    print(f"{who} {'may' if decision.is_allowed else 'may not'} {action} {_describe(target, caller)}.")
+    for line in _reasons(policy, caller, action, target):
+        print(f"  {line}")
+    if not decision.is_allowed:
+        raise click.exceptions.Exit(_REFUSED)
+
+
+def _reasons(policy: "Policy", caller: Caller, action: Action, target: Target) -> list[str]:
+    """Which rules decide, and what those that nearly would lack."""
+    applying = [rule for rule in policy.rules if rule.applies(caller, action, target)]
+    denying = [rule for rule in applying if not rule.allows]
+    if denying:
+        lines = [f'the rule "{rule.name}" denies it' for rule in denying]
+        beaten = [
+            f'the rule "{rule.name}" would allow it, but a rule that denies beats it'
+            for rule in applying
+            if rule.allows
+        ]
+        return lines + beaten
+    if applying:
+        return [f'the rule "{rule.name}" allows it' for rule in applying]
+    near = [
+        f'the rule "{rule.name}" would allow it, but is not of {missing[0]}'
+        for rule in policy.rules
+        if rule.allows and len(missing := rule.missing(caller, action, target)) == 1
+    ]
+    return ["no rule allows it", *near]
+
+
+def _target(what: tuple[str, ...], caller: Caller) -> Target:
+    if what == (NODE,):
+        return Target(tenant=NODE)
+    values: dict[str, str] = {}
+    for one in what:
+        key, equals, value = one.partition("=")
+        if not equals or key not in _WHAT_KEYS or key in values:
+            raise Misuse(
+                f"invalid-usage: WHAT is `{NODE}`, or any of {', '.join(f'{k}=NAME' for k in _WHAT_KEYS)}, not {one}."
+            )
+        values[key] = value
+    return Target(values.get("tenant", caller.tenant_name), values.get("endpoint", ""), values.get("model", ""))
+
+
+def _describe(target: Target, caller: Caller) -> str:
+    if target.tenant == NODE:
+        return "the node"
+    whose = "its own tenant" if target.tenant == caller.tenant_name else f"the tenant {target.tenant}"
+    more = [f"{name} {value}" for name, value in (("endpoint", target.endpoint), ("model", target.model)) if value]
+    return ", ".join((f"in {whose}", *more))
+
+
+def _actions(rule: "Rule") -> tuple[str, ...]:
+    return ("*",) if set(rule.actions) == set(ACTIONS) else rule.actions
+
+
+def _policy(path: Path | None) -> "Policy":
+    from parley.access.policy import DEFAULT_POLICY, Policy
+    from parley.access.policy_file import PolicyFile
+    from parley.access.watched_file import FileError
+
+    if path is None:
+        return DEFAULT_POLICY
+    try:
+        return Policy(PolicyFile(path).rules)
+    except FileError as error:
+        raise Failure(*(f"policy-unusable: {problem}" for problem in error.problems)) from None
