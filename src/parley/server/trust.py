@@ -1,10 +1,10 @@
 """Who may come in, put together from the settings."""
 
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+from parley.access.browser_token import SECRET_MIN_BYTES, BrowserTokenMethod, BrowserTokens
 from parley.access.caller import OPERATOR, Caller
 from parley.access.certificate import CertificateMethod
 from parley.access.gate import Gate, Method
@@ -15,8 +15,10 @@ from parley.access.policy import DEFAULT_POLICY, Rules
 from parley.access.policy_file import PolicyFile
 from parley.access.sigv4.authenticator import SigV4Authenticator
 from parley.access.sigv4.credentials import CredentialsError, KeyFile
+from parley.access.sigv4.presigned import PresignedQuery
 from parley.access.watched_file import FileError
 from parley.server.auditing import AuditLog, open_audit
+from parley.server.jwt_method import Background, make_jwt_method
 from parley.server.options import read_key
 from parley.server.quotas import Quotas
 from parley.server.settings.document import Settings
@@ -41,8 +43,9 @@ class Trust:
     admin_gate: Gate
     tenants: Tenants
     quotas: Quotas
-    background: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = ()
+    background: tuple[Background, ...] = ()
     audit_log: AuditLog | None = None
+    browser_tokens: BrowserTokens | None = None
 
     def close(self) -> None:
         """Write down what is left to be."""
@@ -60,16 +63,23 @@ def make_trust(settings: Settings, clock: Callable[[], float] = time.time) -> Tr
     for _, problem in trust_problems(settings):
         raise StartError(f"invalid-settings: {problem}")
     tenants = Tenants(settings.tenants, others_max=settings.admission.tenant_max_sessions)
-    methods = _methods(settings.access, clock)
+    access_keys = _access_keys(settings.access)
+    methods = _methods(settings.access, access_keys, clock)
+    background: list[Background] = []
+    if settings.access.jwt_issuer:
+        jwt, background = make_jwt_method(settings.access, clock)
+        methods.append(jwt)
     token = admin_token(read_key(settings.admin.token_file, "admin.token_file"))
     operator: list[Method] = [] if token is None else [OperatorToken(token)]
     policy = _policy(settings.access.policy_file)
     audit_log = open_audit(settings.audit)
-    gate = Gate(methods, policy=policy, tenant_of=tenants.name_of, audit=audit_log)
+    browser_tokens = _browser_tokens(settings.access, clock)
+    of_pages = _methods_of_pages(settings.access, access_keys, browser_tokens, clock)
+    gate = Gate([*methods, *of_pages], policy=policy, tenant_of=tenants.name_of, audit=audit_log)
     admin_gate = Gate(
         [*operator, *methods], policy=policy, tenant_of=tenants.name_of, audit=audit_log, anonymous=_ANYBODY
     )
-    return Trust(gate, admin_gate, tenants, Quotas(settings.tenants), audit_log=audit_log)
+    return Trust(gate, admin_gate, tenants, Quotas(settings.tenants), tuple(background), audit_log, browser_tokens)
 
 
 def _policy(path: str) -> Rules:
@@ -97,19 +107,51 @@ def admin_token(token: str | None) -> str | None:
     return token
 
 
-def _methods(access: AccessSettings, clock: Callable[[], float]) -> list[Method]:
+def _access_keys(access: AccessSettings) -> KeyFile | None:
+    if not access.credentials_file:
+        return None
+    try:
+        return KeyFile(access.credentials_file)
+    except CredentialsError as error:
+        raise StartError("\n".join(f"credentials-unusable: {problem}" for problem in error.problems)) from None
+
+
+def _browser_tokens(access: AccessSettings, clock: Callable[[], float]) -> BrowserTokens | None:
+    if not access.browser_tokens:
+        return None
+    secret = read_key(access.browser_token_key_file, "access.browser_token_key_file")
+    if secret is None:
+        return BrowserTokens.of_this_process(clock=clock, ttl_max_s=access.browser_token_ttl_max_s)
+    if len(secret.encode()) < SECRET_MIN_BYTES:
+        raise StartError(
+            f"key-unusable: the file in access.browser_token_key_file has to hold {SECRET_MIN_BYTES} characters or "
+            "more that nobody can guess. `openssl rand -hex 32` makes them."
+        )
+    return BrowserTokens(secret.encode(), clock=clock, ttl_max_s=access.browser_token_ttl_max_s)
+
+
+def _methods_of_pages(
+    access: AccessSettings, keys: KeyFile | None, tokens: BrowserTokens | None, clock: Callable[[], float]
+) -> list[Method]:
+    """What a page may come with, and so nobody may look after a node with."""
+    methods: list[Method] = []
+    if keys is not None:
+        methods.append(PresignedQuery(keys, clock=clock, region=access.region, skew_max_s=access.clock_skew_s))
+    if tokens is not None:
+        methods.append(BrowserTokenMethod(tokens))
+    return methods
+
+
+def _methods(access: AccessSettings, access_keys: KeyFile | None, clock: Callable[[], float]) -> list[Method]:
     methods: list[Method] = []
     if access.keys_file:
         try:
             methods.append(ApiKeyMethod(open_keys(access.keys_file), clock=clock))
         except FileError as error:
             raise StartError("\n".join(f"keys-unusable: {problem}" for problem in error.problems)) from None
-    if access.credentials_file:
-        try:
-            keys = KeyFile(access.credentials_file)
-        except CredentialsError as error:
-            raise StartError("\n".join(f"credentials-unusable: {problem}" for problem in error.problems)) from None
-        methods.append(SigV4Authenticator(keys, clock=clock, region=access.region, skew_max_s=access.clock_skew_s))
+    if access_keys is not None:
+        verifier = SigV4Authenticator(access_keys, clock=clock, region=access.region, skew_max_s=access.clock_skew_s)
+        methods.append(verifier)
     if access.certificates:
         methods.append(CertificateMethod(clock=clock))
     return methods

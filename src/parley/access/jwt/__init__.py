@@ -1,0 +1,1 @@
+"""JSON Web Tokens: whose they are, verified with the keys that their issuer publishes."""
