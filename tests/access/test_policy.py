@@ -56,17 +56,25 @@ def test_somebody_of_no_name_and_no_tenant_has_the_labels_that_are_left() -> Non
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
-        (Target("acme"), True),
-        (Target("other"), False),
+        (OWN, True),
+        (Target("other", "speech", "voxtral"), False),
         (NODE_TARGET, False),
-        (Target("acme", endpoint="speech"), True),
-        (Target("acme", endpoint="music"), False),
-        (Target("acme", model="voxtral"), True),
-        (Target("acme", model="whisper"), False),
+        (Target("acme", "music", "voxtral"), False),
+        (Target("acme", "speech", "whisper"), False),
     ],
 )
 def test_a_rule_is_of_its_tenants_endpoints_and_models(target: Target, expected: bool) -> None:
     assert is_allowed(rule(endpoints=("sp*",), models=("voxtral",)), target=target) is expected
+
+
+@pytest.mark.parametrize("narrowed", [{"models": ("voxtral",)}, {"endpoints": ("speech",)}])
+def test_what_is_not_known_lets_nobody_begin_and_keeps_nobody_from_what_they_began(narrowed: dict[str, object]) -> None:
+    unknown = Target("acme")
+    allowing, denying = rule(**narrowed), rule(allows=False, **narrowed)
+    assert not is_allowed(allowing, target=unknown)
+    assert is_allowed(allowing, action="resume", target=unknown)
+    assert not is_allowed(rule(), denying, target=unknown)
+    assert is_allowed(rule(), denying, action="resume", target=unknown)
 
 
 def test_any_tenant_may_be_meant_and_one_by_its_name() -> None:

@@ -62,6 +62,18 @@ def test_a_change_is_seen_at_the_next_look_and_said(place: Place, caplog: pytest
     assert caplog.messages == ["read the texts anew"]
 
 
+def test_a_change_is_told_to_whoever_wants_to_know_and_a_failing_one_is_not(place: Place) -> None:
+    told: list[str] = []
+    file = WatchedFile(
+        place.path, place.parse, "texts", clock=lambda: place.now_s, on_change=lambda: told.append("changed")
+    )
+    for text in ("two", "wrong"):
+        place.write(text)
+        place.now_s += LOOK_INTERVAL_S
+        assert file.current == "two"
+    assert told == ["changed"]
+
+
 def test_a_file_that_has_not_changed_is_not_read(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     file = place.open()
     place.now_s += LOOK_INTERVAL_S

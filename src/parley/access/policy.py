@@ -19,8 +19,8 @@ class Rule:
     """One rule. It applies when one pattern of each list fits (`*` and `?` as in file names).
 
     `who` is compared with the caller's name, and with `principal:HASH`, `tenant:NAME`, `role:NAME` and `method:NAME`;
-    `tenants` with the target's, `own` standing for the caller's. `endpoints` and `models` decide nothing about what has
-    none.
+    `tenants` with the target's, `own` standing for the caller's. Where an endpoint or a model is not known, rules that
+    name some keep a caller from starting, and from nothing else.
     """
 
     name: str
@@ -41,10 +41,16 @@ class Rule:
             "this caller": any(_fits_any(label, self.who) for label in labels(caller)),
             "this action": action in self.actions,
             "this tenant": self._has_tenant(caller, target.tenant),
-            "this endpoint": not target.endpoint or _fits_any(target.endpoint, self.endpoints),
-            "this model": not target.model or _fits_any(target.model, self.models),
+            "this endpoint": self._has(target.endpoint, self.endpoints, action),
+            "this model": self._has(target.model, self.models, action),
         }
         return tuple(what for what, is_named in fits.items() if not is_named)
+
+    def _has(self, name: str, patterns: tuple[str, ...], action: Action) -> bool:
+        if name or ANY[0] in patterns:
+            return _fits_any(name, patterns)
+        # What is not known lets nobody begin, and keeps nobody from what they have begun.
+        return self.allows is not (action == "start")
 
     def _has_tenant(self, caller: Caller, tenant: str) -> bool:
         others = tuple(pattern for pattern in self.tenants if pattern != OWN)

@@ -13,6 +13,7 @@ models = ["*"]
 """
 
 import re
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -88,17 +89,23 @@ def _rule(table: Mapping[str, Any]) -> Rule:
 
 
 class PolicyFile:
-    """The rules of a file, by its content of a second ago at the latest; see `Policy`.
+    """The rules of a file, by its content of a second ago at the latest; see `Policy`. `on_change` is called when they
+    are others.
 
     Raises:
         FileError: from the constructor, with every problem of it.
     """
 
-    def __init__(self, path: str | Path, *, clock: Callable[[], float] | None = None) -> None:
-        if clock is None:
-            self._file = WatchedFile(path, parse_policy, "policy's rules", is_secret=False)
-        else:
-            self._file = WatchedFile(path, parse_policy, "policy's rules", is_secret=False, clock=clock)
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        on_change: Callable[[], None] | None = None,
+    ) -> None:
+        self._file = WatchedFile(
+            path, parse_policy, "policy's rules", is_secret=False, clock=clock, on_change=on_change
+        )
 
     @property
     def rules(self) -> tuple[Rule, ...]:

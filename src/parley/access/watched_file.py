@@ -39,7 +39,7 @@ class WatchedFile[T]:
 
     It is looked at when it is asked for, at most once in `LOOK_INTERVAL_S`, and read again when it has changed. When it
     can't be read then, or is wrong, all stays as it was and the log says why, once. `clock` gives seconds and never
-    goes back. A file that is not `is_secret` may be read by everybody.
+    goes back. A file that is not `is_secret` may be read by everybody. `on_change` is called when it was read again.
 
     Raises:
         FileError: or `error`, from the constructor, with every problem of the file; `parse` raises it as well.
@@ -54,7 +54,9 @@ class WatchedFile[T]:
         is_secret: bool = True,
         error: type[FileError] = FileError,
         clock: Callable[[], float] = time.monotonic,
+        on_change: Callable[[], None] | None = None,
     ) -> None:
+        self._on_change = on_change
         self._path = Path(path)
         self._parse = parse
         self._what = what
@@ -93,6 +95,8 @@ class WatchedFile[T]:
             _log.warning("the %s stay as they were: %s", self._what, " ".join(error.problems))
         else:
             _log.info("read the %s anew", self._what)
+            if self._on_change is not None:
+                self._on_change()
 
     def _read(self) -> T:
         where = shlex.quote(str(self._path))

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from parley.access.browser_token import SECRET_MIN_BYTES, BrowserTokenMethod, BrowserTokens
+from parley.access.action import NODE
+from parley.access.audit import Audit
 from parley.access.caller import OPERATOR, Caller
 from parley.access.certificate import CertificateMethod
 from parley.access.gate import Gate, Method
@@ -71,8 +73,8 @@ def make_trust(settings: Settings, clock: Callable[[], float] = time.time) -> Tr
         methods.append(jwt)
     token = admin_token(read_key(settings.admin.token_file, "admin.token_file"))
     operator: list[Method] = [] if token is None else [OperatorToken(token)]
-    policy = _policy(settings.access.policy_file)
     audit_log = open_audit(settings.audit)
+    policy = _policy(settings.access.policy_file, audit_log)
     browser_tokens = _browser_tokens(settings.access, clock)
     of_pages = _methods_of_pages(settings.access, access_keys, browser_tokens, clock)
     gate = Gate([*methods, *of_pages], policy=policy, tenant_of=tenants.name_of, audit=audit_log)
@@ -82,11 +84,17 @@ def make_trust(settings: Settings, clock: Callable[[], float] = time.time) -> Tr
     return Trust(gate, admin_gate, tenants, Quotas(settings.tenants), tuple(background), audit_log, browser_tokens)
 
 
-def _policy(path: str) -> Rules:
+def _policy(path: str, audit: Audit | None) -> Rules:
     if not path:
         return DEFAULT_POLICY
+
+    def changed() -> None:
+        if audit is not None:
+            audit.record("policy-change", tenant=NODE, facts={"rules": len(policy.rules)})
+
     try:
-        return PolicyFile(path)
+        policy = PolicyFile(path, on_change=changed)
+        return policy
     except FileError as error:
         raise StartError("\n".join(f"policy-unusable: {problem}" for problem in error.problems)) from None
 
