@@ -240,3 +240,11 @@ def test_the_greeting_asks_for_no_trust_in_a_certificate_that_has_it() -> None:
 @pytest.mark.parametrize(("port", "line"), [(8080, "FILE.wav"), (9000, "FILE.wav --url ws://127.0.0.1:9000")])
 def test_the_greeting_names_the_address_only_where_the_client_needs_it(port: int, line: str) -> None:
     assert f"parley transcribe {line}\n" in greeting(Ready("127.0.0.1", port))
+
+
+def test_with_tls_the_greeting_names_no_address_in_clear() -> None:
+    text = greeting(Ready("127.0.0.1", 8080, has_tls=True))
+    assert "https://127.0.0.1:8080" in text
+    assert "--url wss://127.0.0.1:8080" in text
+    assert "http://" not in text
+    assert "ws://" not in text

@@ -55,7 +55,7 @@ EVENTS: list[tuple[ev.Event, str]] = [
     (ev.DrainCancelled(), "DrainCancelled()"),
     (ev.StateStored(), "StateStored()"),
     (ev.StateRefused(ERROR), f"StateRefused(error={ERROR!r})"),
-    (ev.EndAsked(), "EndAsked()"),
+    (ev.EndAsked(), "EndAsked(code='ended-by-operator', retry_after_s=None)"),
     (ev.TimerFired(), "TimerFired()"),
 ]
 

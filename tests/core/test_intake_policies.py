@@ -5,6 +5,7 @@ import pytest
 from parley.core import events as ev
 from parley.core.effects import EndSession, SendError
 from parley.core.limits import AtBound, SessionLimits
+from parley.core.retention import Retention
 
 from .builders import SECOND, AnError, Driven, audio, heard, opted_in
 
@@ -60,3 +61,15 @@ def test_it_may_choose_it_where_the_operator_has() -> None:
     driven = opted_in(SessionLimits(output_policy=AtBound.BLOCK))
     driven(ev.PoliciesChosen(AtBound.TERMINATE, AtBound.TERMINATE), ev.PoliciesChosen(AtBound.BLOCK, AtBound.BLOCK))
     assert policies(driven) == (AtBound.BLOCK, AtBound.BLOCK)
+
+
+# ---- what is kept
+
+
+def test_what_is_to_be_kept_is_no_message_of_its_own_and_refused_as_one() -> None:
+    driven = opted_in()
+    assert driven(ev.RetentionChosen()) == []
+    [refusal, _] = driven(ev.RetentionChosen(Retention.TRANSCRIPT))
+    assert isinstance(refusal, SendError)
+    assert refusal.error.code == "retention-unavailable"
+    assert driven.session._intake.inputs == 0

@@ -1,7 +1,8 @@
 import pytest
 
 from parley.core.content import Text
-from parley.core.effects import Effect, SendDelta, SendDone, SendError, SendNotice
+from parley.core.effects import Effect, KeepTurn, SendDelta, SendDone, SendError, SendNotice
+from parley.core.keeping import Keeping
 from parley.core.leg import Leg
 from parley.core.limits import SessionLimits
 from parley.core.narration import Narration
@@ -9,6 +10,7 @@ from parley.core.notices import TextRevised, TurnFailed
 from parley.core.outlet import Outlet
 from parley.core.profile import QWEN3_ASR, VOXTRAL, ModelProfile
 from parley.core.rejoin import Joint, Rejoin
+from parley.core.retention import Retention, RetentionTerms
 from parley.core.turns import Turn, TurnQueue
 from parley.core.usage import Usage
 
@@ -25,12 +27,14 @@ class Bench:
         is_numbered: bool = False,
         profile: ModelProfile = VOXTRAL,
         text_max_bytes: int = 10_000,
+        retention: Retention = Retention.NONE,
     ) -> None:
         self._out: list[Effect] = []
         outlet = Outlet(SessionLimits(), self._out)
         outlet.is_numbered = is_numbered
         self._profile = profile
-        self.narration = Narration(outlet, profile, forwards_empty=forwards_empty)
+        keeping = Keeping(RetentionTerms(retention, is_offered=True), self._out) if retention.rank else None
+        self.narration = Narration(outlet, profile, forwards_empty=forwards_empty, keeping=keeping)
         queue = TurnQueue(text_max_bytes)
         self.turn: Turn = queue.add(SECOND, started=True)
         queue.keep(self.turn, audio(samples=4 * SECOND))
@@ -186,6 +190,14 @@ def test_a_final_text_whose_beginning_has_all_gone_begins_with_the_leg() -> None
     assert bench.end(" two three") == [
         SendDone(Text.of(" two three"), Usage(39, 21, 60), text_from=SECOND + FRAME),
     ]
+
+
+def test_what_is_to_be_kept_of_a_turn_is_its_final_text() -> None:
+    bench = Bench(retention=Retention.TRANSCRIPT)
+    bench(" one")
+    sent, kept = bench.end(" one two")
+    assert isinstance(sent, SendDone)
+    assert kept == KeepTurn(1, SECOND, 5 * SECOND, Text.of(" one two"))
 
 
 def test_a_turn_without_audio_ends_without_a_word() -> None:

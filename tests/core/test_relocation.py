@@ -12,6 +12,7 @@ from parley.core.errors import ParleyError
 from parley.core.limits import AtBound, SessionLimits
 from parley.core.notices import GoingAway, InputAcked, Outcome, Recovering, Resumed
 from parley.core.profile import VOXTRAL
+from parley.core.retention import Retention
 from parley.core.session import Session
 from parley.core.snapshot import (
     LifetimeState,
@@ -263,6 +264,15 @@ def test_its_age_and_its_policies_go_along() -> None:
     assert (again.input_policy, again.output_policy, again.lifetime.age_s) == ("drop-oldest", "block", 5.0)
 
 
+def test_what_is_kept_of_it_goes_along() -> None:
+    driven = opted_in()
+    driven(MOVE)
+    assert driven.session.state(driven.now).retention == "none"
+    other = moved(driven, retention="transcript")
+    assert other.session.state(other.now).retention == "transcript"
+    assert ef.Retain(Retention.TRANSCRIPT) in other.opening
+
+
 def test_a_state_without_policies_takes_the_servers() -> None:
     driven = opted_in()
     driven(MOVE)
@@ -274,12 +284,13 @@ def test_a_state_without_policies_takes_the_servers() -> None:
     "state",
     [
         SessionState(0, 0, 0, input_policy="canary"),
+        SessionState(0, 0, 0, retention="canary"),
         SessionState(0, 0, 0, sent=(OutputState(OutputKind.RECOVERING, 1, code="canary"),)),
         SessionState(0, 0, 0, sent=(OutputState(OutputKind.CLEARED, 2),)),
         SessionState(0, 0, 0, recovery=RecoveryState(0, "moved")),
         SessionState(0, 0, 0, turns=(TurnState(1, 0),), items=1, recovery=RecoveryState(0, "canary")),
     ],
-    ids=["a policy", "an output", "a number", "a loss without a turn", "a cause"],
+    ids=["a policy", "a class", "an output", "a number", "a loss without a turn", "a cause"],
 )
 def test_what_can_not_be_made_out_is_refused_and_not_quoted(state: SessionState) -> None:
     with pytest.raises(StateError) as caught:

@@ -288,6 +288,12 @@ def test_a_refused_name_leaves_the_one_before_in_force() -> None:
     assert driven(ev.TurnStarted(), ev.TurnEnded()) == [EMPTY_DONE]
 
 
+def test_the_cursor_counts_the_audio_that_was_taken() -> None:
+    driven = running(first=audio(samples=1_600))
+    driven(ev.AudioReceived(audio(samples=800)))
+    assert driven.session.cursor == 2_400
+
+
 # ---- the end
 
 

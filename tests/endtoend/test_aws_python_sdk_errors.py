@@ -207,7 +207,7 @@ async def test_a_clock_that_is_wrong_is_refused_by_name(sdk: Sdk, seconds: int) 
 
 async def test_a_region_that_is_not_the_servers_is_refused(vllm: FakeVllm, tmp_path: Path, crt: CrtLoop) -> None:
     async with (
-        sagemaker_gateway(vllm.url, tmp_path, http2={"region": "eu-west-1"}) as gateway,
+        sagemaker_gateway(vllm.url, tmp_path, access={"region": "eu-west-1"}) as gateway,
         client_of(gateway, crt, region="us-east-1") as sdk,
     ):
         stream = await sdk.invoke()

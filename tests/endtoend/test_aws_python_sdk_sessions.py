@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from aws_sdk_sagemaker_runtime_http2.models import ModelStreamError
 
+from tests.support import signing
 from tests.support.aws_sdk import AwsStream, CrtLoop, Sdk, SdkStream, crt_loop
+from tests.support.boto import signed_headers
 from tests.support.chaos_proxy import ChaosProxy
 from tests.support.client import Event
 from tests.support.fake_vllm import MODEL, FakeVllm
@@ -20,6 +22,7 @@ from tests.support.sagemaker_stage import (
     REGION,
     SCRIPTED,
     TEMPORARY,
+    Credentials,
     SpeechStage,
     sagemaker_gateway,
     speech_stage,
@@ -159,8 +162,11 @@ async def test_a_connection_that_is_cut_in_the_middle_of_a_part_loses_nothing(
     assert (await session.until("transcription.done"))["text"] == await stage.straight(audio)
 
 
-async def begun_on_a_websocket(stage: SpeechStage, **headers: str) -> str:
+async def begun_on_a_websocket(stage: SpeechStage, credentials: Credentials) -> str:
     """The token of a session whose connection is lost."""
+    signer = signing.Credentials(credentials.access_key_id, credentials.secret, credentials.session_token)
+    authority = stage.gateway.ws_url.removeprefix("ws://")
+    headers = signed_headers("/v1/realtime", authority=authority, credentials=signer, region=REGION)
     client = await stage.gateway.connect(additional_headers=headers)
     await client.send("session.update", model=SCRIPTED, parley={"resume": True})
     updated = await client.receive()
@@ -173,9 +179,7 @@ async def begun_on_a_websocket(stage: SpeechStage, **headers: str) -> str:
 
 async def test_a_session_begun_on_a_websocket_goes_on_over_the_sdk(stage: SpeechStage, sdk: Sdk) -> None:
     """Whose it is, is the access key's on both listeners."""
-    scope = f"{CREDENTIALS.access_key_id}/20260101/{REGION}/sagemaker/aws4_request"
-    authorization = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature={'0' * 64}"
-    token = await begun_on_a_websocket(stage, Authorization=authorization)
+    token = await begun_on_a_websocket(stage, CREDENTIALS)
     stream = await sdk.invoke(model_query_string=RESUME)
     await stream.receive()
     await stream.send("session.resume", token=token, seq=0)
@@ -188,7 +192,7 @@ async def test_a_session_begun_on_a_websocket_goes_on_over_the_sdk(stage: Speech
 
 
 async def test_a_session_begun_with_other_credentials_may_not_be_taken(stage: SpeechStage, sdk: Sdk) -> None:
-    token = await begun_on_a_websocket(stage)
+    token = await begun_on_a_websocket(stage, TEMPORARY)
     stream = await sdk.invoke(model_query_string=RESUME)
     await stream.receive()
     await stream.send("session.resume", token=token, seq=0)

@@ -42,7 +42,7 @@ def _authenticate(request: RequestHead) -> EventGuard | None:
 
 
 def _change_request(head: SignedHead, random: Random) -> None:
-    request = RequestHead(head.method, head.target, head.fields)
+    request = RequestHead(head.method, head.target, head.fields, signs_events=True)
     changed = _changed(request, random)
     try:
         _authenticate(changed)
@@ -107,7 +107,7 @@ def _change_events(head: SignedHead, random: Random, reader: Callable[[EventGuar
             data, is_whole = mutated(b"".join(frames), random), False
 
     def take(pieces: Sequence[bytes]) -> Taken:
-        guard = _authenticate(RequestHead(head.method, head.target, head.fields))
+        guard = _authenticate(RequestHead(head.method, head.target, head.fields, signs_events=True))
         return _take(pieces, reader(guard))
 
     whole = take([data])

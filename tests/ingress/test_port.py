@@ -49,27 +49,44 @@ async def test_a_session_may_be_silent_for_longer_than_a_head(start_gateway: Gat
 
 
 @pytest.mark.parametrize(
-    "head",
+    ("head", "status"),
     [
-        request("/ping", {"Host": "parley.test", "X-Long": "x" * 20_000}),
-        request("/" + "x" * 20_000, {"Host": "parley.test"}),
-        request("/ping", {f"X-{index}": "x" * 100 for index in range(400)}),
-        request("/v1/realtime", UPGRADE | {"X-Long": "x" * 20_000}),
-        request("/v1/realtime", UPGRADE | {f"X-{index}": "x" * 100 for index in range(400)}),
+        (request("/ping", {"Host": "parley.test", "X-Long": "x" * 20_000}), 431),
+        (request("/ping", {"Host": "parley.test", "X-Long": "x" * 9_000}), 431),
+        (request("/" + "x" * 20_000, {"Host": "parley.test"}), 414),
+        (request("/" + "x" * 9_000, {"Host": "parley.test"}), 414),
+        (request("/ping", {f"X-{index}": "x" * 100 for index in range(400)}), 431),
+        (request("/v1/realtime", UPGRADE | {"X-Long": "x" * 20_000}), 431),
+        (request("/v1/realtime?" + "x" * 9_000, UPGRADE), 414),
+        (request("/v1/realtime", UPGRADE | {f"X-{index}": "x" * 100 for index in range(400)}), 431),
     ],
-    ids=["a long field", "a long target", "many fields", "an upgrade with a long field", "an upgrade with many fields"],
+    ids=[
+        "a very long field",
+        "a long field",
+        "a very long target",
+        "a long target",
+        "many fields",
+        "an upgrade with a long field",
+        "an upgrade with a long target",
+        "an upgrade with many fields",
+    ],
 )
-async def test_a_head_that_is_too_long_is_refused(gateway: RunningGateway, head: bytes) -> None:
+async def test_a_head_that_is_too_long_is_refused_with_the_status_for_it(
+    gateway: RunningGateway, head: bytes, status: int
+) -> None:
     socket = await gateway.raw()
     socket.send(head)
-    assert (await socket.response()).status == 400
-    await socket.until_eof()
+    answer = await socket.response()
+    assert (answer.status, answer.error["code"]) == (status, "bad-request")
+    socket.shut_down()
+    assert await socket.until_eof() == b""
 
 
 async def test_a_head_without_end_is_refused(gateway: RunningGateway) -> None:
     socket = await gateway.raw()
     socket.send(b"GET /ping HTTP/1.1\r\nX-Long: " + b"x" * 100_000)
-    assert (await socket.response()).status == 400
+    assert (await socket.response()).status == 431
+    socket.shut_down()
     await socket.until_eof()
 
 

@@ -21,7 +21,7 @@ def test_every_error_stands_beside_its_close_code_and_no_other() -> None:
 
 def test_every_route_is_listed_and_no_other() -> None:
     section = PAGE.split("## Routes")[1].split("\n## ")[0]
-    documented = set(re.findall(r"`(GET|POST) (/[a-z0-9/-]*)`", section))
+    documented = set(re.findall(r"`(GET|POST) (/[a-z0-9/_-]*)`", section))
     application = http_application(StubHost(), Gate(), body_max_bytes=1)
     served = {(route.method, route.resource.canonical) for route in application.router.routes() if route.resource}
     assert documented == {(method, path) for method, path in served if method != "HEAD"}
@@ -30,5 +30,5 @@ def test_every_route_is_listed_and_no_other() -> None:
 
 def test_every_error_that_the_page_names_exists() -> None:
     kebab = set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", PAGE))
-    # A header, a policy, and the reason of an end that is no error.
-    assert kebab - {"x-amzn-errortype", "drop-oldest", "client-ended"} <= set(ERRORS)
+    # A header, a policy, the reason of an end that is no error, and a retention class.
+    assert kebab - {"x-amzn-errortype", "drop-oldest", "client-ended", "debug-audio"} <= set(ERRORS)

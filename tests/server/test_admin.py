@@ -336,7 +336,9 @@ async def test_answers_are_of_the_types_that_the_document_is_made_of(admin: Admi
     (one,) = (await admin.get("sessions"))["sessions"]
     (member,) = (await admin.get("upstreams"))["upstreams"]
     described = (await admin.get("openapi.json"))["components"]["schemas"]
-    for route in sorted(ROUTES, key=lambda route: (route.path.endswith("/end"), route.path == "/drain")):
+    # What is kept has tests of its own: test_admin_retained.py.
+    routes = [route for route in ROUTES if route.scope not in ("record", "caller")]
+    for route in sorted(routes, key=lambda route: (route.path.endswith("/end"), route.path == "/drain")):
         path = route.path.format(id=one["id"], name=member["name"]).strip("/")
         reply = await admin.ask(route.method, path)
         assert reply.status == 200, (route, reply.body)

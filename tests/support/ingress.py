@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from parley.access.browser_token import BrowserTokens
 from parley.access.caller import NOBODY, Caller
 from parley.access.gate import Gate
 from parley.core import events as ev
@@ -11,6 +12,7 @@ from parley.core.content import Audio
 from parley.core.errors import ParleyError
 from parley.ingress.attachment import Attachment, OnFetched, SessionName
 from parley.ingress.http import http_application
+from parley.ingress.origins import Origins
 from parley.ingress.port import Port, PortLimits
 from parley.ingress.upgrades import Upgrades
 from parley.ingress.websocket import SocketLimits
@@ -181,11 +183,22 @@ async def listening(
     *,
     body_max_bytes: int = 2**20,
     stall_timeout_s: float = 60.0,
+    gate: Gate | None = None,
+    origins: Origins | None = None,
+    browser_tokens: BrowserTokens | None = None,
 ) -> AsyncIterator[Listener]:
     """A listener on a free port of loopback."""
     host = StubHost()
-    http = http_application(host, Gate(), body_max_bytes=body_max_bytes, stall_timeout_s=stall_timeout_s)
-    port = Port(Upgrades(host, socket_limits, Gate()), http, port_limits, socket_limits)
+    gate = gate or Gate()
+    http = http_application(
+        host,
+        gate,
+        body_max_bytes=body_max_bytes,
+        stall_timeout_s=stall_timeout_s,
+        origins=origins,
+        browser_tokens=browser_tokens,
+    )
+    port = Port(Upgrades(host, socket_limits, gate, origins), http, port_limits, socket_limits)
     listener = Listener(host, port, await port.start("127.0.0.1", 0))
     try:
         yield listener

@@ -45,6 +45,7 @@ ROUND_TRIPS: list[tuple[bytes, contract.ContractEvent]] = [
     (serving.encode_created("s", 1, 0.0), Created("s", None)),
     (serving.encode_created("s", 1, 30.0), Created("s", 30.0)),
     (serving.encode_updated("s", "tok", 30.0), Updated("s", "tok", 30.0)),
+    (serving.encode_updated("s", "tok", 30.0, "transcript"), Updated("s", "tok", 30.0, "transcript")),
     (serving.encode_delta(TEXT), Delta(TEXT)),
     (serving.encode_delta(TEXT, 4, 2), Delta(TEXT, item=2, seq=4)),
     (serving.encode_done(TEXT, USAGE), Done(TEXT, USAGE)),

@@ -26,6 +26,14 @@ from parley.wire import contract_requests as requests
                 "parley": {"resume": True, "input_policy": "block", "output_policy": "drop-oldest"},
             },
         ),
+        (
+            requests.encode_opt_in("m", retention="debug-audio", consent=True),
+            {
+                "type": "session.update",
+                "model": "m",
+                "parley": {"resume": True, "retention": "debug-audio", "consent": True},
+            },
+        ),
         (requests.encode_resume('a"b', 7), {"type": requests.SESSION_RESUME, "token": 'a"b', "seq": 7}),
         (requests.encode_ack(2**53), {"type": requests.SESSION_ACK, "seq": 2**53}),
         (requests.encode_cancel(), {"type": requests.CANCEL}),

@@ -7,6 +7,7 @@ from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
 from parley.core.limits import AtBound
 from parley.core.notices import Recovering
+from parley.core.retention import Retention
 from parley.core.usage import Usage
 from parley.wire import vllm
 from parley.wire.dialect import Dialect, Resume, VllmDialect
@@ -34,6 +35,14 @@ SECOND = 16_000
         (
             b'{"type":"session.update","model":"m","parley":{"output_policy":"block"}}',
             [ev.ModelNamed("m"), ev.PoliciesChosen(None, AtBound.BLOCK)],
+        ),
+        (
+            b'{"type":"session.update","model":"m","parley":{"resume":true,"retention":"transcript"}}',
+            [ev.ModelNamed("m"), ev.RetentionChosen(Retention.TRANSCRIPT), ev.ResumeEnabled()],
+        ),
+        (
+            b'{"type":"session.update","model":"m","parley":{"consent":true}}',
+            [ev.ModelNamed("m"), ev.RetentionChosen(None, consent=True)],
         ),
         (b'{"type":"session.ack","seq":7}', [ev.OutputAcked(7)]),
         (b'{"type":"session.end"}', [ev.SessionClosed()]),

@@ -9,6 +9,7 @@ from parley.core import notices as no
 from parley.core.content import Audio, Text
 from parley.core.errors import ERRORS, ParleyError
 from parley.core.limits import AtBound
+from parley.core.retention import Retention
 from parley.core.usage import Usage
 from parley.wire import contract, contract_requests, serving, vllm
 from parley.wire.contract_reading import parse_contract
@@ -54,6 +55,10 @@ def test_a_clients_message_means_its_value_in_every_spelling(message: bytes, val
     [
         (contract_requests.encode_opt_in("m"), Update("m", resume=True)),
         (
+            contract_requests.encode_opt_in("m", retention="debug-audio", consent=True),
+            Update("m", resume=True, retention=Retention.DEBUG_AUDIO, consent=True),
+        ),
+        (
             contract_requests.encode_opt_in("m", input_policy="terminate", output_policy="block"),
             Update("m", resume=True, input_policy=AtBound.TERMINATE, output_policy=AtBound.BLOCK),
         ),
@@ -92,6 +97,11 @@ REFUSALS: list[tuple[bytes, str, str]] = [
         b'{"type":"session.update","model":"m","parley":{"output_policy":""}}',
         "invalid-event",
         "In session.update: `parley.output_policy` is one of block, drop-oldest, terminate.",
+    ),
+    (
+        b'{"type":"session.update","model":"m","parley":{"retention":"secret"}}',
+        "invalid-event",
+        "In session.update: `parley.retention` is one of none, transcript, debug-audio.",
     ),
     (b'{"type":"session.resume","token":"%b","seq":1}' % (b"t" * 257), "invalid-event", "at `$.token`"),
     (b'{"type":"session.resume","token":1,"seq":1}', "invalid-event", "at `$.token`"),
@@ -151,6 +161,15 @@ EVENTS: list[tuple[bytes, dict[str, Any]]] = [
     (
         serving.encode_updated("s", "tok", 30.0),
         {"type": "session.updated", "id": "s", "resume": {"token": "tok", "window_s": 30.0}},
+    ),
+    (
+        serving.encode_updated("s", "tok", 30.0, "transcript"),
+        {
+            "type": "session.updated",
+            "id": "s",
+            "resume": {"token": "tok", "window_s": 30.0},
+            "parley": {"retention": "transcript"},
+        },
     ),
     (
         serving.encode_delta(TEXT, 7, 2),

@@ -71,6 +71,7 @@ states = st.builds(
     missed=intervals,
     counts_otherwise=st.sampled_from([None, False, True]),
     mutes=numbers,
+    retention=names,
     lifetime=st.builds(LifetimeState, seconds),
 )
 sessions = st.builds(

@@ -93,6 +93,12 @@ class Gate:
             raise ParleyError("invalid-token", f"It is none that is known. {taken}")
         raise ParleyError("credentials-missing", taken)
 
+    def is_told(self, request: RequestHead) -> bool:
+        """Whether a request says who sends it, rightly or not, beside what its connection says."""
+        return bool(request.values("authorization")) or any(
+            method.recognises(request) for method in self._methods if not method.is_beside_others
+        )
+
     def allow(self, caller: Caller, action: Action, target: Target) -> None:
         """Whether a caller may do this.
 

@@ -50,12 +50,28 @@ class EventGuard(Protocol):
         """
 
 
+class BodyGuard(Protocol):
+    """Verifies the body of one request, whose head has said what it would be."""
+
+    def feed(self, data: bytes) -> None:
+        """The next piece of it."""
+
+    def finish(self) -> None:
+        """That was all of it.
+
+        Raises:
+            ParleyError: invalid-signature. Nothing may come of the request.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who sent a request; `guard` is None where events are taken as they come, signed or not."""
+    """Who sent a request; `guard` is None where events are taken as they come, signed or not, and `body` where a body
+    is."""
 
     caller: Caller
     guard: EventGuard | None = None
+    body: BodyGuard | None = None
 
 
 class Authenticator(Protocol):

@@ -2,10 +2,12 @@
 
 import http.client
 import json
+import os
 import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from parley.cli.failure import Failure, Misuse
 
 _TIMEOUT_S = 10.0
 _ANSWER_MAX_BYTES = 16_777_216
+_PIECE_BYTES = 65_536
 _PREFIX = "/admin/v1"
 _PAGE = 1_000
 _PREFIX_MIN_CHARS = 4
@@ -54,16 +57,35 @@ class AdminClient:
 
     def get(self, path: str, **query: object) -> Any:
         """What is there."""
-        given = {name: value for name, value in query.items() if value not in (None, "")}
-        return self._ask("GET", f"{path}?{urllib.parse.urlencode(given)}" if given else path)
+        return self._ask("GET", _with_query(path, query))
 
     def post(self, path: str, **fields: object) -> Any:
         """Have something done; fields that are None are left to the node."""
         return self._ask("POST", path, {name: value for name, value in fields.items() if value is not None})
 
-    def delete(self, path: str) -> Any:
-        """Take something back."""
-        return self._ask("DELETE", path)
+    def delete(self, path: str, **query: object) -> Any:
+        """Take something back, or have it removed."""
+        return self._ask("DELETE", _with_query(path, query))
+
+    def download(self, path: str, file: Path) -> int:
+        """What is there, into a file of this user's alone that is not there yet; how many bytes it was."""
+
+        def save(answer: http.client.HTTPResponse) -> int:
+            try:
+                descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            except OSError as error:
+                raise Misuse(f"unwritable-output: {file} can't be written: {error.strerror}.") from None
+            size = 0
+            with open(descriptor, "wb", buffering=0) as out:
+                while piece := answer.read(_PIECE_BYTES):
+                    size += len(piece)
+                    try:
+                        out.write(piece)
+                    except OSError as error:
+                        raise Failure(f"unwritable-output: {file} can't be written: {error.strerror}.") from None
+            return size
+
+        return self._exchange("GET", path, None, save)
 
     def sessions(self, state: str = "", limit: int = _PAGE) -> tuple[list[dict[str, Any]], int, bool]:
         """So many sessions at the most, page by page; how many there are in all states; and whether more follow."""
@@ -99,12 +121,17 @@ class AdminClient:
 
     def _ask(self, method: str, path: str, fields: dict[str, Any] | None = None) -> Any:
         body = None if fields is None else json.dumps(fields).encode()
+        return self._exchange(method, path, body, lambda answer: json.loads(answer.read(_ANSWER_MAX_BYTES)))
+
+    def _exchange[T](
+        self, method: str, path: str, body: bytes | None, read: Callable[[http.client.HTTPResponse], T]
+    ) -> T:
         request = urllib.request.Request(  # noqa: S310 - its scheme was looked at
             self._url + _PREFIX + path, body, self._headers, method=method
         )
         try:
             with self._opener.open(request, timeout=_TIMEOUT_S) as answer:
-                return json.loads(answer.read(_ANSWER_MAX_BYTES))
+                return read(answer)
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refusal(error.code, error.read(_ANSWER_MAX_BYTES)) from None
@@ -133,6 +160,11 @@ class AdminClient:
             f"admin-unknown: what listens on {self._url} is no admin API of Parley's{answer}. "
             "--admin or PARLEY_ADMIN_URL says where it is."
         )
+
+
+def _with_query(path: str, query: dict[str, object]) -> str:
+    given = {name: value for name, value in query.items() if value not in (None, "")}
+    return f"{path}?{urllib.parse.urlencode(given)}" if given else path
 
 
 _EXPLANATIONS = {

@@ -106,9 +106,11 @@ def command(
     from parley.engine.server import serve_engine
     from parley.engine.weights import WeightsError
     from parley.observe.log import configure, guard
+    from parley.server.crash_dumps import forbid_crash_dumps
 
     configure(log_level, log_format)
     guard()
+    forbid_crash_dumps()
     try:
         run_loop(serve_engine(options, on_ready=lambda bound: _greet(host, bound)))
     except WeightsError as error:

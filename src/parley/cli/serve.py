@@ -28,10 +28,12 @@ def command(**options: Any) -> None:
     # The server's modules are loaded only now: wrong settings are reported in a moment.
     from parley.observe.log import configure, guard
     from parley.server.app import serve
+    from parley.server.crash_dumps import forbid_crash_dumps
     from parley.server.start import StartError
 
     configure(settings.log.level, settings.log.format)
     guard()
+    forbid_crash_dumps()
     try:
         run_loop(serve(settings, on_ready=_greet if sys.stdout.isatty() else None))
     except StartError as error:
@@ -46,13 +48,14 @@ def greeting(ready: Ready) -> str:
     """What to do next, for the person who started the gateway."""
     shown = "127.0.0.1" if ready.host in _ANY_ADDRESS else ready.host
     address = f"[{shown}]:{ready.port}" if ":" in shown else f"{shown}:{ready.port}"
-    option = "" if address == _CLIENT_DEFAULT else f" --url ws://{address}"
+    ws, http = ("wss", "https") if ready.has_tls else ("ws", "http")
+    option = "" if f"{ws}://{address}" == f"ws://{_CLIENT_DEFAULT}" else f" --url {ws}://{address}"
     return f"""
-Parley is ready on http://{address}
+Parley is ready on {http}://{address}
 
   transcribe a recording   parley transcribe FILE.wav{option}
-  the same with curl       curl -H 'Content-Type: audio/wav' --data-binary @FILE.wav http://{address}/invocations
-  for your own client      ws://{address}/v1/realtime
+  the same with curl       curl -H 'Content-Type: audio/wav' --data-binary @FILE.wav {http}://{address}/invocations
+  for your own client      {ws}://{address}/v1/realtime
 {_admin_lines(ready)}{_sagemaker_lines(ready)}  stop                     Ctrl-C
 """
 

@@ -123,7 +123,7 @@ ACCESS_ROWS = (
     ),
     server_error(
         "retention-unavailable",
-        "What the session is to leave behind can't be written, and so it isn't begun or does not go on.",
-        "Retry after the time given, or use another server; the operator finds the cause in the log.",
+        "What the session is to leave behind can't be kept here.",
+        "Choose a smaller retention class, or use another server; the operator says what can be kept where.",
     ),
 )

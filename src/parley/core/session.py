@@ -294,6 +294,7 @@ class Session:
         *,
         jitter: float = 0.5,
         context_s: float = 0.0,
+        terms: RetentionTerms | None = None,
     ) -> "Session":
         """The session that another server had: nobody is attached, and it waits for `open`.
 
@@ -301,7 +302,7 @@ class Session:
             StateError: no session can go on from it, or not in this release.
         """
         limits = replace(limits, forward_empty_deltas=state.forward_empty_deltas)
-        session = cls(limits, models, profile, jitter=jitter, context_s=context_s, generation=0)
+        session = cls(limits, models, profile, jitter=jitter, context_s=context_s, generation=0, terms=terms)
         session._relocation.restore(state)
         session._attachments.detach(now)
         broken = first_broken(session.invariants())

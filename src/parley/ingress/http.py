@@ -5,11 +5,16 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from parley.access.browser_token import BrowserTokens
 from parley.access.gate import Gate
 from parley.core.errors import ParleyError
 from parley.ingress.answers import error_response, json_response, method_not_allowed
 from parley.ingress.attachment import SessionHost
+from parley.ingress.client_secrets import ClientSecrets
+from parley.ingress.continuing import expect_later, refuse_body
+from parley.ingress.cors import CLIENT_SECRETS_PATH, Cors
 from parley.ingress.oneshot import Invocations
+from parley.ingress.origins import Origins
 from parley.ingress.request_heads import of_request
 from parley.ingress.upgrades import REALTIME_PATH, SAGEMAKER_PATH
 
@@ -19,9 +24,19 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def http_application(
-    host: SessionHost, gate: Gate, *, body_max_bytes: int, stall_timeout_s: float = 60.0
+    host: SessionHost,
+    gate: Gate,
+    *,
+    body_max_bytes: int,
+    stall_timeout_s: float = 60.0,
+    origins: Origins | None = None,
+    browser_tokens: BrowserTokens | None = None,
 ) -> web.Application:
-    """All plain HTTP routes of the gateway's port. A client that stops half-way is given up after `stall_timeout_s`."""
+    """All plain HTTP routes of the gateway's port. A client that stops half-way is given up after `stall_timeout_s`.
+
+    Pages of `origins` may ask; without any, those of this server's own address. Without `browser_tokens` none are
+    minted.
+    """
 
     async def ping(_request: web.Request) -> web.StreamResponse:
         """Ready for a session or not; SageMaker waits 2 s for this, so it is answered from memory."""
@@ -51,7 +66,12 @@ def http_application(
     async def explain(request: web.Request, handler: _Handler) -> web.StreamResponse:
         """Give every error the documented body."""
         try:
-            return await handler(request)
+            preflight = cors.check(request)
+        except ParleyError as error:
+            gate.audit.record("authenticate", outcome=error.code)
+            return refuse_body(request, error)
+        try:
+            return preflight or await handler(request)
         except ParleyError as error:
             return error_response(error)
         except web.HTTPNotFound:
@@ -68,15 +88,19 @@ def http_application(
             _log.exception("a request failed: %s", type(error).__name__)
             return error_response(ParleyError("internal-error"))
 
+    cors = Cors(origins or Origins())
     application = web.Application(middlewares=[explain], client_max_size=body_max_bytes)
+    application.on_response_prepare.append(cors.mark)
     invocations = Invocations(host, gate, body_max_bytes, stall_timeout_s)
+    client_secrets = ClientSecrets(gate, browser_tokens)
     application.add_routes(
         [
             web.get("/ping", ping),
             web.post("/ping", ping),
             web.get("/health", ping),
             web.get("/v1/models", models),
-            web.post("/invocations", invocations.handle),
+            web.post("/invocations", invocations.handle, expect_handler=expect_later),
+            web.post(CLIENT_SECRETS_PATH, client_secrets.handle, expect_handler=expect_later),
             web.get(REALTIME_PATH, not_upgraded),
             web.get(SAGEMAKER_PATH, not_upgraded),
         ]

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from parley.access.gate import Gate
+from parley.access.identity import BodyGuard
 from parley.audio.decode import AudioDecoder
 from parley.core import events as ev
 from parley.core.content import SAMPLE_RATE, Text
@@ -16,6 +17,7 @@ from parley.core.notices import Notice
 from parley.core.usage import Usage
 from parley.ingress.answers import error_response, json_response
 from parley.ingress.attachment import SessionHost, SessionPort
+from parley.ingress.continuing import refuse_body, take_body
 from parley.ingress.request_heads import of_request
 from parley.wire import vllm
 
@@ -96,6 +98,10 @@ class BodyAttachment:
             self.port.receive(ev.ClientUnblocked())
         return result
 
+    def put_back(self, result: Text | tuple[Text, Usage] | ParleyError) -> None:
+        """It is the next one again."""
+        self._results.appendleft(result)
+
 
 class Invocations:
     """The handler of `POST /invocations`.
@@ -114,29 +120,40 @@ class Invocations:
         """Transcribe the body. JSON, or server-sent events when the request accepts them."""
         attachment = BodyAttachment()
         try:
-            caller = self._gate.identify(of_request(request)).caller
+            identity = self._gate.identify(of_request(request))
+        except ParleyError as error:
+            return refuse_body(request, error)
+        try:
             if request.content_length is not None and request.content_length > self._body_max_bytes:
                 raise ParleyError("message-too-large", f"The body may be {self._body_max_bytes} bytes long.")
             decoder = AudioDecoder.for_content_type(request.headers.get("Content-Type"))
-            port = attachment.port = self._host.open(attachment, caller=caller, forward_empty_deltas=False)
+            port = attachment.port = self._host.open(attachment, caller=identity.caller, forward_empty_deltas=False)
+            await take_body(request)
         except ParleyError as error:
             return error_response(error)
         port.start()
         port.receive(ev.ModelNamed(""))
         port.receive(ev.TurnStarted())
         wants_stream = _EVENT_STREAM in request.headers.get("Accept", "")
-        feeding = asyncio.create_task(self._feed(request, decoder, attachment, port))
+        feeding = asyncio.create_task(self._feed(request, decoder, attachment, port, identity.body))
         try:
             if wants_stream:
-                return await _stream(request, attachment, self._stall_timeout_s)
-            return await _collect(attachment, feeding)
+                # What comes of a body that is signed is not told before it is known to be the one.
+                verified = None if identity.body is None else feeding
+                return await _stream(request, attachment, self._stall_timeout_s, verified)
+            return await _collect(attachment, feeding, is_signed=identity.body is not None)
         finally:
             feeding.cancel()
             await asyncio.gather(feeding, return_exceptions=True)
             port.receive(ev.ClientClosed())
 
     async def _feed(
-        self, request: web.Request, decoder: AudioDecoder, attachment: BodyAttachment, port: SessionPort
+        self,
+        request: web.Request,
+        decoder: AudioDecoder,
+        attachment: BodyAttachment,
+        port: SessionPort,
+        guard: BodyGuard | None,
     ) -> int:
         """Pass the body on as audio, as fast as the session takes it; returns the samples passed on."""
         size = samples = 0
@@ -145,7 +162,11 @@ class Invocations:
                 size += len(chunk)
                 if size > self._body_max_bytes:
                     raise ParleyError("message-too-large", f"The body may be {self._body_max_bytes} bytes long.")
+                if guard is not None:
+                    guard.feed(chunk)
                 samples += await self._send(decoder.feed(chunk), attachment, port)
+            if guard is not None:
+                guard.finish()
             samples += await self._send(decoder.flush(), attachment, port)
         except ParleyError as error:
             attachment.end(error)
@@ -176,18 +197,23 @@ class Invocations:
         return len(pcm) // 2
 
 
-async def _collect(attachment: BodyAttachment, feeding: asyncio.Task[int]) -> web.StreamResponse:
+async def _collect(attachment: BodyAttachment, feeding: asyncio.Task[int], *, is_signed: bool) -> web.StreamResponse:
     while True:
         result = await attachment.next()
         if isinstance(result, ParleyError):
             return error_response(result)
         if isinstance(result, tuple):
             text, usage = result
-            body = {"text": text.decode().strip(), "duration_s": round(await feeding / SAMPLE_RATE, 3)}
+            duration_s = round(await feeding / SAMPLE_RATE, 3)
+            if is_signed and attachment.ended is not None:
+                return error_response(attachment.ended)
+            body = {"text": text.decode().strip(), "duration_s": duration_s}
             return json_response({**body, "usage": _counts(usage)})
 
 
-async def _stream(request: web.Request, attachment: BodyAttachment, stall_timeout_s: float) -> web.StreamResponse:
+async def _stream(
+    request: web.Request, attachment: BodyAttachment, stall_timeout_s: float, verified: asyncio.Task[int] | None = None
+) -> web.StreamResponse:
     async def write(event: str, data: bytes) -> None:
         try:
             async with asyncio.timeout(stall_timeout_s):
@@ -198,7 +224,7 @@ async def _stream(request: web.Request, attachment: BodyAttachment, stall_timeou
             raise ConnectionResetError from None
 
     response = web.StreamResponse(headers={"Content-Type": _EVENT_STREAM, "Cache-Control": "no-store"})
-    first = await attachment.next()
+    first = await (attachment.next() if verified is None else _held_back(attachment, verified))
     if isinstance(first, ParleyError):
         # Nothing has been written yet, so the status can still tell.
         return error_response(first)
@@ -215,6 +241,28 @@ async def _stream(request: web.Request, attachment: BodyAttachment, stall_timeou
             await response.write_eof()
             return response
         result = await attachment.next()
+
+
+async def _held_back(
+    attachment: BodyAttachment, verified: asyncio.Task[int]
+) -> Text | tuple[Text, Usage] | ParleyError:
+    """What is told first, and not before the end of the body: all the text until then as one piece, or an error."""
+    pieces: list[Text] = []
+    while True:
+        result = await attachment.next()
+        if isinstance(result, Text):
+            pieces.append(result)
+            # Of a body that was another one, the error is behind the text.
+            if not verified.done() or attachment.ended is not None:
+                continue
+        elif isinstance(result, tuple):
+            await verified
+            if attachment.ended is not None:
+                return attachment.ended
+            attachment.put_back(result)
+        else:
+            return result
+        return Text.joined(pieces)
 
 
 def _counts(usage: Usage) -> dict[str, int]:

@@ -10,7 +10,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from parley.access.identity import CertificateNames
 from parley.core.errors import ParleyError
 from parley.ingress.connect_gate import ConnectGate, GateLimits, Passage
 from parley.ingress.door import Door, DoorLimits, Visitor
+from parley.ingress.first_event import Narrow, asks_to_authenticate
 from parley.ingress.head import is_upgrade, with_plain_connection
 from parley.ingress.library_log import LibraryLog
 from parley.ingress.refusal import error_response
@@ -42,12 +43,12 @@ _READ_BUFFER_BYTES = 2_048
 class PortLimits:
     """Bounds of a connection before and beside its messages.
 
-    `door` is about those whose request is not known yet. A WebSocket that is silent for `ping_interval_s` is pinged, and
-    closed when it does not answer within the shorter of this and `ping_timeout_s`. A plain HTTP connection without a
-    request is closed after `http_idle_timeout_s`.
+    `door` is about those whose request is not known yet. A WebSocket that is silent for `ping_interval_s` is pinged,
+    and closed when it does not answer within the shorter of this and `ping_timeout_s`. A plain HTTP connection without
+    a request is closed after `http_idle_timeout_s`.
     """
 
-    door: DoorLimits = DoorLimits()
+    door: DoorLimits = field(default_factory=DoorLimits)
     http_idle_timeout_s: float = 75.0
     ping_interval_s: float = 20.0
     ping_timeout_s: float = 20.0
@@ -127,7 +128,8 @@ class Port:
         head, rest = visitor.head, visitor.rest
         if is_upgrade(head):
             certificate = certificate_names(visitor.transport)
-            visitor.hand_over(self._websocket_protocol(certificate), with_plain_connection(head) + rest)
+            narrow = Narrow() if asks_to_authenticate(head) else None
+            visitor.hand_over(self._websocket_protocol(certificate, narrow), with_plain_connection(head) + rest)
         else:
             visitor.hand_over(self._http_protocol(), head + rest)
 
@@ -141,15 +143,14 @@ class Port:
         assert server is not None
         return server()
 
-    def _websocket_protocol(self, certificate: CertificateNames | None) -> Any:
+    def _websocket_protocol(self, certificate: CertificateNames | None, narrow: Narrow | None = None) -> Any:
         """A protocol for one WebSocket connection, from its upgrade request on."""
         limits = self._limits
-        listener = self._upgrades if certificate is None else partial(self._upgrades, certificate=certificate)
-        return WSProtocol(
+        protocol = WSProtocol(
             None,
             None,
             False,
-            listener,
+            partial(self._upgrades, certificate=certificate, narrow=narrow),
             _picows_log,
             True,
             limits.door.head_timeout_s,
@@ -164,3 +165,4 @@ class Port:
             None,
             _READ_BUFFER_BYTES,
         )
+        return protocol if narrow is None else narrow.around(protocol)

@@ -40,11 +40,21 @@ def flag(query: str, name: str) -> bool | None:
     Raises:
         ParleyError: bad-request, when it has too many fields.
     """
+    text = parameter(query, name)
+    return None if text is None else text.lower() in ("1", "true", "yes")
+
+
+def parameter(query: str, name: str) -> str | None:
+    """What a query string says under this name, the last time; None when it says nothing.
+
+    Raises:
+        ParleyError: bad-request, when it has too many fields.
+    """
     try:
         values = parse_qs(query, max_num_fields=_FIELDS_MAX).get(name) if query else None
     except ValueError:
         raise ParleyError("bad-request", f"The query string has more than {_FIELDS_MAX} fields.") from None
-    return None if not values else values[-1].lower() in ("1", "true", "yes")
+    return values[-1] if values else None
 
 
 class Entrant(Attachment, Protocol):

@@ -8,10 +8,14 @@ from collections.abc import Mapping
 
 from picows import WSListener, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
+from parley.access.browser_token import carries_token, offered_subprotocols
+from parley.access.caller import NOBODY
 from parley.access.gate import Gate
-from parley.access.identity import CertificateNames
+from parley.access.identity import CertificateNames, RequestHead
 from parley.core.errors import ParleyError
 from parley.ingress.attachment import SessionHost
+from parley.ingress.first_event import Narrow, Proof
+from parley.ingress.origins import Origins
 from parley.ingress.refusal import error_body, error_headers
 from parley.ingress.request_heads import of_upgrade
 from parley.ingress.threshold import Arrival, flag
@@ -23,14 +27,17 @@ _log = logging.getLogger("parley.ingress")
 REALTIME_PATH = "/v1/realtime"
 SAGEMAKER_PATH = "/invocations-bidirectional-stream"
 _KEY_BYTES = 16
+_SUBPROTOCOLS = ("realtime", "parley")
+"""Those that are agreed on, where another one carries a token: a browser wants one of what it offered."""
 
 
 class Upgrades:
     """Answers WebSocket upgrade requests: which route, and whether a session may begin."""
 
-    def __init__(self, host: SessionHost, limits: SocketLimits, gate: Gate) -> None:
+    def __init__(self, host: SessionHost, limits: SocketLimits, gate: Gate, origins: Origins | None = None) -> None:
         self._host = host
         self._gate = gate
+        self._origins = origins or Origins()
         self._limits = limits
         self._open = OpenConnections(limits)
 
@@ -38,6 +45,7 @@ class Upgrades:
         """Wait until the connections, whose sessions have ended, are closed by their peers; cut those that are not.
         Those that never had a session are told first."""
         self._open.waiting.refuse_all(ParleyError("shutting-down"))
+        self._open.unproven.refuse_all(ParleyError("shutting-down"))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._limits.close_timeout_s):
                 await self._open.empty.wait()
@@ -47,20 +55,33 @@ class Upgrades:
         await asyncio.sleep(0)
 
     def __call__(
-        self, request: WSUpgradeRequest, certificate: CertificateNames | None = None
+        self,
+        request: WSUpgradeRequest,
+        certificate: CertificateNames | None = None,
+        narrow: Narrow | None = None,
     ) -> WSListener | WSUpgradeResponseWithListener:
-        """The connection's listener, or an HTTP error that says why there is none. `certificate` is the client's."""
+        """The connection's listener, or an HTTP error that says why there is none. `certificate` is the client's;
+        `narrow` is before a connection whose first event is to say who it is, unless its head does."""
         path, _, query = request.path.decode("latin-1").partition("?")
         try:
             if path not in (REALTIME_PATH, SAGEMAKER_PATH):
                 raise ParleyError("not-found", f"WebSockets are served at {REALTIME_PATH} and {SAGEMAKER_PATH}.")
             _check_handshake(request.headers)
-            caller = self._gate.identify(of_upgrade(request, certificate)).caller
+            head = of_upgrade(request, certificate)
+            self._origins.check(head)
             comes_back = bool(flag(query, "resume") and self._host.resume_window_s)
-            if comes_back:
-                self._open.waiting.check()
+            proof, caller = None, NOBODY
+            if narrow is not None and not self._gate.is_told(head):
+                self._open.unproven.check()
+                proof = Proof(self._gate, head)
             else:
-                self._host.check(caller)
+                if narrow is not None:
+                    narrow.widen()
+                caller = self._gate.identify(head).caller
+                if comes_back:
+                    self._open.waiting.check()
+                else:
+                    self._host.check(caller)
         except ParleyError as error:
             _log.info("refused a session: %s", error.code)
             return _refusal(error)
@@ -70,7 +91,8 @@ class Upgrades:
             forward_empty_deltas=flag(query, "empty_deltas"),
             comes_back=comes_back,
         )
-        return WebSocketConnection(self._host, VllmDialect(), self._limits, arrival, self._open)
+        connection = WebSocketConnection(self._host, VllmDialect(), self._limits, arrival, self._open, proof, narrow)
+        return _answered(connection, head)
 
 
 def _check_handshake(headers: Mapping[str, str]) -> None:
@@ -85,6 +107,16 @@ def _check_handshake(headers: Mapping[str, str]) -> None:
         is_key = False
     if not is_key:
         raise ParleyError("bad-request", f"Sec-WebSocket-Key is to be base64 of {_KEY_BYTES} bytes.")
+
+
+def _answered(connection: WSListener, head: RequestHead) -> WSListener | WSUpgradeResponseWithListener:
+    """The listener, with the subprotocol that is agreed on, if there is one."""
+    offered = offered_subprotocols(head)
+    agreed = next((name for name in offered if name in _SUBPROTOCOLS), "")
+    if not agreed or not any(map(carries_token, offered)):
+        return connection
+    response = WSUpgradeResponse.create_101_response({"Sec-WebSocket-Protocol": agreed})
+    return WSUpgradeResponseWithListener(response, connection)
 
 
 def _refusal(error: ParleyError) -> WSUpgradeResponseWithListener:

@@ -1,4 +1,5 @@
-"""Where connections wait that came for a session that exists and have not named it yet: not many, and not for long."""
+"""Where connections wait that have not said yet which session they came for, or who they are: not many, and not for
+long."""
 
 import asyncio
 from typing import Protocol
@@ -14,9 +15,11 @@ class Waiting(Protocol):
 
 
 class WaitingRoom:
-    """Holds at most `places_max` connections, each for `timeout_s`; then it is refused."""
+    """Holds at most `places_max` connections, each for `timeout_s`; then it is refused. They wait `to` do something."""
 
-    def __init__(self, places_max: int, timeout_s: float) -> None:
+    def __init__(self, places_max: int, timeout_s: float, to: str = "resume", late: str = "bad-request") -> None:
+        self._to = to
+        self._late = late
         self._places_max = places_max
         self._timeout_s = timeout_s
         self._timers: dict[Waiting, asyncio.TimerHandle] = {}
@@ -31,7 +34,7 @@ class WaitingRoom:
             ParleyError: at-capacity.
         """
         if len(self._timers) >= self._places_max:
-            detail = f"{self._places_max} connections wait to resume; retry after {self._timeout_s:g} s."
+            detail = f"{self._places_max} connections wait to {self._to}; retry after {self._timeout_s:g} s."
             raise ParleyError("at-capacity", detail, retry_after_s=self._timeout_s)
 
     def enter(self, one: Waiting) -> None:
@@ -52,4 +55,4 @@ class WaitingRoom:
 
     def _waited(self, one: Waiting) -> None:
         self._timers.pop(one, None)
-        one.refuse(ParleyError("bad-request", f"No message came within {self._timeout_s:g} s."))
+        one.refuse(ParleyError(self._late, f"No message came within {self._timeout_s:g} s."))

@@ -1,7 +1,8 @@
 """WebSocket connections: one client's frames as messages of its conversation, and what is said to it as frames."""
 
 import asyncio
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
@@ -9,11 +10,14 @@ from parley.core import events as ev
 from parley.core.errors import ParleyError
 from parley.ingress.attachment import SessionHost
 from parley.ingress.conversation import Conversation
+from parley.ingress.first_event import FIRST_EVENT_MAX_BYTES, FIRST_EVENT_TIMEOUT_S, Narrow, Proof, missing
 from parley.ingress.threshold import Arrival
 from parley.ingress.turn_share import TurnLine
 from parley.ingress.waiting import WaitingRoom
 from parley.wire.dialect import Dialect
 from parley.wire.fragments import FragmentBuffer
+
+_log = logging.getLogger("parley.ingress")
 
 _TEXT = WSMsgType.TEXT
 _BINARY = WSMsgType.BINARY
@@ -36,7 +40,8 @@ class SocketLimits:
 
     `write_buffer_max_bytes` is the high-water mark above which the session holds results back; `close_timeout_s` is
     how long a peer may take to answer a close frame before the connection is cut. `waiting_max` connections may have
-    come for a session that exists and not have named it, each for `waiting_timeout_s`.
+    come for a session that exists and not have named it, each for `waiting_timeout_s`; `unproven_max` may not have said
+    who they are, each for `unproven_timeout_s`.
     """
 
     message_max_bytes: int = 4_194_304
@@ -44,10 +49,15 @@ class SocketLimits:
     close_timeout_s: float = 2.0
     waiting_max: int = 64
     waiting_timeout_s: float = 10.0
+    unproven_max: int = 256
+    unproven_timeout_s: float = FIRST_EVENT_TIMEOUT_S
 
 
 class WebSocketConnection(WSListener):
-    """One WebSocket client. Frames become events at once, in the read callback; nothing here waits."""
+    """One WebSocket client. Frames become events at once, in the read callback; nothing here waits.
+
+    With a `proof` nothing begins before its first message has shown who it is; until then `narrow` is before it.
+    """
 
     def __init__(
         self,
@@ -56,9 +66,16 @@ class WebSocketConnection(WSListener):
         limits: SocketLimits,
         arrival: Arrival,
         open_connections: "OpenConnections",
+        proof: Proof | None = None,
+        narrow: Narrow | None = None,
     ) -> None:
         self._open_connections = open_connections
         self._limits = limits
+        self._host = host
+        self._dialect = dialect
+        self._arrival = arrival
+        self._proof = proof
+        self._narrow = narrow
         self._conversation = Conversation(host, dialect, arrival, self, open_connections.waiting)
         self._fragments = FragmentBuffer(limits.message_max_bytes)
         self._transport: WSTransport | None = None
@@ -74,6 +91,14 @@ class WebSocketConnection(WSListener):
         self._transport = transport
         self._open_connections.add(self)
         transport.underlying_transport.set_write_buffer_limits(high=self._limits.write_buffer_max_bytes)
+        if self._proof is None:
+            self._begin()
+            return
+        self._open_connections.unproven.enter(self)
+        if self._narrow is not None:
+            self._narrow.narrows(FIRST_EVENT_MAX_BYTES, self._overrun)
+
+    def _begin(self) -> None:
         try:
             self._conversation.begin()
         except ParleyError as error:
@@ -86,6 +111,8 @@ class WebSocketConnection(WSListener):
         if not self._conversation.has_session:
             if frame.msg_type == _CLOSE:
                 transport.disconnect()
+            elif self._proof is not None:
+                self._prove(self._proof, transport, frame)
             return
         if frame.msg_type == _TEXT and frame.fin and not self._fragments.is_open:
             self._conversation.take(frame.get_payload_as_bytes())
@@ -95,6 +122,7 @@ class WebSocketConnection(WSListener):
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """The connection is gone, by whichever side."""
         self._open_connections.discard(self)
+        self._open_connections.unproven.leave(self)
         if self._cut is not None:
             self._cut.cancel()
         # Until then what is written goes nowhere, and the session has to know what it wrote in any case.
@@ -119,6 +147,44 @@ class WebSocketConnection(WSListener):
         if pong is not None and self._transport is not None:
             self._transport.send_pong(pong)
         self._conversation.receive(ev.ClientUnblocked())
+
+    # ---- before it is known who it is
+
+    def _prove(self, proof: Proof, transport: WSTransport, frame: WSFrame) -> None:
+        kind = frame.msg_type
+        if kind == _PING:
+            transport.send_pong(frame.get_payload_as_bytes())
+        if kind not in (_TEXT, _BINARY, _CONTINUATION):
+            return
+        try:
+            if kind != _TEXT or not frame.fin:
+                raise missing("It was no text message in one frame.")
+            caller = proof.show(frame.get_payload_as_bytes()).caller
+            if self._arrival.comes_back:
+                self._open_connections.waiting.check()
+        except ParleyError as error:
+            self.refuse(error)
+            return
+        self._proof = None
+        self._open_connections.unproven.leave(self)
+        if self._narrow is not None:
+            self._narrow.widen()
+        arrival = replace(self._arrival, caller=caller)
+        self._conversation = Conversation(self._host, self._dialect, arrival, self, self._open_connections.waiting)
+        self._begin()
+
+    def _overrun(self) -> None:
+        if self._proof is not None:
+            self.refuse(missing(f"More than {FIRST_EVENT_MAX_BYTES} bytes came before its end."))
+
+    def refuse(self, error: ParleyError) -> None:
+        """It has not shown who it is: nothing begins."""
+        _log.info("refused a session: %s", error.code)
+        self._proof = None
+        self._open_connections.unproven.leave(self)
+        self._conversation.end(error)
+
+    # ---- of one whose session has begun
 
     def _other_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
@@ -216,13 +282,17 @@ class WebSocketConnection(WSListener):
 class OpenConnections:
     """The WebSocket connections of a listener that are open; `empty` is set while there are none.
 
-    Those in `waiting` came for a session that exists and have not named it. `losses` is where their conversations are
+    Those in `waiting` came for a session that exists and have not named it, those in `unproven` have not said who they
+    are. `losses` is where their conversations are
     told that they are gone: a network that fails takes a thousand at once.
     """
 
     def __init__(self, limits: SocketLimits) -> None:
         self._open: set[WebSocketConnection] = set()
         self.waiting = WaitingRoom(limits.waiting_max, limits.waiting_timeout_s)
+        self.unproven = WaitingRoom(
+            limits.unproven_max, limits.unproven_timeout_s, "say who they are", "credentials-missing"
+        )
         self.losses = TurnLine(_LOSSES_SHARE_S)
         self.empty = asyncio.Event()
         self.empty.set()

@@ -54,7 +54,8 @@ async def serve(settings: Settings, on_ready: Callable[[Ready], None] | None = N
 
     def announce(host: str, port: int) -> None:
         if on_ready is not None:
-            on_ready(Ready(host, port, gateway.http2, gateway.endpoint, gateway.admin_url))
+            has_tls = bool(settings.server.tls_certificate_file)
+            on_ready(Ready(host, port, gateway.http2, gateway.endpoint, gateway.admin_url, has_tls))
 
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -120,7 +121,7 @@ class Gateway:
         if not settings.has_own_sessions:
             front = NoSessions(self._host, self._live, self._is_ready)
         gate = make_gate(settings, self._live.clock)
-        self._port = make_port(settings, front, trust.gate, gate)
+        self._port = make_port(settings, front, trust.gate, gate, trust.browser_tokens)
         self._endpoint = None
         if settings.http2.enabled:
             self._endpoint = _http2_endpoint(settings, self._backends.endpoints, front, trust.gate, gate)

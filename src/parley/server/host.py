@@ -16,6 +16,7 @@ from parley.core.session import Session
 from parley.core.snapshot import StateError, StoredSession
 from parley.ingress.attachment import Attachment, OnFetched, SessionName
 from parley.server.admission_desk import AdmissionDesk, Seat, StreamPool
+from parley.server.endpoints import DEFAULT_ENDPOINT
 from parley.server.live_sessions import LiveSessions
 from parley.server.nobody import Nobody
 from parley.server.runner import ClientPort, SessionRunner
@@ -96,7 +97,7 @@ class Host:
             raise
 
     def _allow_start(self, caller: Caller, endpoint: str) -> None:
-        self._live.gate.allow(caller, "start", Target(caller.tenant_name, endpoint, self.model))
+        self._live.gate.allow(caller, "start", Target(caller.tenant_name, endpoint or DEFAULT_ENDPOINT, self.model))
         self._live.gate.audit.check()
         self._live.quotas.check(caller.tenant_name)
 
@@ -147,12 +148,14 @@ class Host:
             jitter=sources.jitter(),
             context_s=sources.context_s(),
             generation=arrival,
+            terms=self._live.terms(caller),
         )
+        name = name or self.new_name()
         runner = SessionRunner(
             session,
             attachment,
             seat,
-            name=name or self.new_name(),
+            name=name,
             clock=self._live.clock,
             issue_token=lambda runner: self._live.issue(runner, caller.principal),
             measure_speech=sources.measure_speech,
@@ -160,6 +163,7 @@ class Host:
             generation=arrival,
             gathers=session.frame_rest_samples if self._gathers else None,
             leave=self._leave if self._live.can_move else None,
+            record=self._live.record(name, caller),
         )
         self._begin(runner, seat, caller)
         return runner.first_port()
@@ -204,15 +208,17 @@ class Host:
                 self._live.clock(),
                 jitter=sources.jitter(),
                 context_s=sources.context_s(),
+                terms=self._live.terms(caller),
             )
         except StateError as error:
             raise ParleyError("state-unreadable", f"No session can go on from it: {error}.") from None
         seat = self._desk.enter(self._upstream, self.model, caller, returns=True)
+        name = SessionName(stored.session_id, stored.created_s)
         runner = SessionRunner(
             session,
             Nobody(),
             seat,
-            name=SessionName(stored.session_id, stored.created_s),
+            name=name,
             clock=self._live.clock,
             issue_token=lambda runner: self._live.issue(runner, stored.principal),
             measure_speech=sources.measure_speech,
@@ -221,6 +227,7 @@ class Host:
             gathers=session.frame_rest_samples if self._gathers else None,
             leave=self._leave,
             told=state.acknowledged + len(state.sent),
+            record=self._live.record(name, caller),
         )
         self._begin(runner, seat, caller)
         return runner

@@ -4,19 +4,23 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from parley.access.action import Target
 from parley.access.caller import NOBODY, Caller
 from parley.access.gate import Gate
 from parley.core.errors import ParleyError
-from parley.ingress.attachment import OnFetched
+from parley.core.retention import RetentionTerms
+from parley.ingress.attachment import OnFetched, SessionName
 from parley.server.quotas import MeteredSession, Quotas
+from parley.server.recording import Record
 from parley.server.registry import ResumeRegistry
 from parley.server.runner import SessionRunner
 
 if TYPE_CHECKING:
     from parley.server.handover import Handover
+    from parley.server.keeper import Keeper
 
 _log = logging.getLogger("parley.session")
 
@@ -31,7 +35,8 @@ class LiveSessions:
     `random` gives so many random bytes, for tokens; `window_s` is how long a session that has ended is remembered.
     Arrivals are counted for all hosts: which connection of a session is the latest must not depend on where it came.
     With a `handover` other nodes' sessions may go on here, and this node's there. The `gate` says who may do what, and
-    has the audit log, and the `quotas` how much of it; without them everybody may do all. `moved` and `ended` count
+    has the audit log, and the `quotas` how much of it; without them everybody may do all. The `keeper`
+    keeps what was said, where anything is kept. `moved` and `ended` count
     sessions, `refused` those that were not begun, by error code.
     """
 
@@ -45,6 +50,7 @@ class LiveSessions:
         handover: "Handover | None" = None,
         gate: Gate | None = None,
         quotas: Quotas | None = None,
+        keeper: "Keeper | None" = None,
     ) -> None:
         self.gate = gate or Gate()
         self.quotas = quotas or Quotas(())
@@ -52,6 +58,7 @@ class LiveSessions:
         self.retry_after_s = retry_after_s
         self._registry = ResumeRegistry[SessionRunner](random=random, clock=self.clock, window_s=window_s)
         self._handover = handover
+        self._keeper = keeper
         self._tasks = tasks
         self._runners: dict[SessionRunner, Caller] = {}
         self._fetching: dict[str, list[OnFetched]] = {}
@@ -122,6 +129,17 @@ class LiveSessions:
         """See `SessionHost.next_arrival`."""
         self._arrivals += 1
         return self._arrivals
+
+    # ---- what is kept
+
+    def terms(self, caller: Caller) -> RetentionTerms:
+        """What may be kept of a caller's sessions."""
+        return RetentionTerms() if self._keeper is None else self._keeper.terms(caller)
+
+    def record(self, name: SessionName, caller: Caller) -> Record | None:
+        """What makes the recorder of a caller's session; None where nothing can be kept."""
+        keeper = self._keeper
+        return None if keeper is None else partial(keeper.recorder, name.session_id, caller)
 
     # ---- tokens
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from parley.access.browser_token import BrowserTokens
 from parley.access.gate import Gate
 from parley.aws.failure import AwsError
 from parley.core.admission import AdmissionLimits
@@ -11,6 +12,7 @@ from parley.ingress.attachment import SessionHost
 from parley.ingress.connect_gate import ConnectGate, GateLimits
 from parley.ingress.door import DoorLimits
 from parley.ingress.http import http_application
+from parley.ingress.origins import Origins
 from parley.ingress.port import Port, PortLimits
 from parley.ingress.upgrades import Upgrades
 from parley.ingress.websocket import SocketLimits
@@ -154,7 +156,13 @@ def make_gate(settings: Settings, clock: Callable[[], float]) -> ConnectGate:
     return ConnectGate(gate_limits(settings), clock)
 
 
-def make_port(settings: Settings, host: SessionHost, access: Gate, gate: ConnectGate) -> Port:
+def make_port(
+    settings: Settings,
+    host: SessionHost,
+    access: Gate,
+    gate: ConnectGate,
+    browser_tokens: BrowserTokens | None = None,
+) -> Port:
     """The port of WebSockets and plain HTTP.
 
     Raises:
@@ -173,6 +181,9 @@ def make_port(settings: Settings, host: SessionHost, access: Gate, gate: Connect
         ping_interval_s=server.ping_interval_s,
         ping_timeout_s=server.ping_timeout_s,
     )
-    http = http_application(host, access, body_max_bytes=server.body_max_bytes)
+    origins = Origins(server.allowed_origins, trusts_names=not access.is_open)
+    http = http_application(
+        host, access, body_max_bytes=server.body_max_bytes, origins=origins, browser_tokens=browser_tokens
+    )
     tls = listener_tls(settings, "server")
-    return Port(Upgrades(host, socket_limits, access), http, port_limits, socket_limits, gate, tls)
+    return Port(Upgrades(host, socket_limits, access, origins), http, port_limits, socket_limits, gate, tls)

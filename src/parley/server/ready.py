@@ -21,10 +21,11 @@ class Http2Address:
 @dataclass(frozen=True, slots=True)
 class Ready:
     """Where a gateway that is ready listens, over HTTP/2 too if it does; `endpoint` is the name of one there,
-    `admin_url` where its operator asks, empty where nobody does."""
+    `admin_url` where its operator asks, empty where nobody does. `has_tls`: it takes wss:// and https:// alone."""
 
     host: str
     port: int
     http2: Http2Address | None = None
     endpoint: str = ""
     admin_url: str = ""
+    has_tls: bool = False

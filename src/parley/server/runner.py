@@ -17,12 +17,14 @@ from parley.core import events as ev
 from parley.core import notices as no
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
+from parley.core.retention import Retention
 from parley.core.session import Session
 from parley.core.snapshot import SessionState
 from parley.core.survey import Survey
 from parley.ingress.attachment import Attachment, SessionName
 from parley.server.gathering import Gathering
 from parley.server.nobody import Nobody
+from parley.server.recording import Record, Recording
 from parley.upstream.leg import LegConnection, LegSource
 from parley.wire.vllm import pcm_of
 
@@ -55,7 +57,8 @@ class SessionRunner:
     `measure_speech` counts the samples of speech in PCM16 LE at 16 kHz; it runs in a thread. With `gathers`, which says
     how many samples the model lacks for its next frame, small pieces of audio are joined: see `Gathering`. `leave` has
     the session's state stored, and answers StateStored or StateRefused. A session that comes from another server has
-    the numbers up to `told` behind it. `resumptions` counts how its client came back, by outcome.
+    the numbers up to `told` behind it. `record` makes what keeps it, where anything can be kept. `resumptions` counts
+    how its client came back, by outcome.
     """
 
     # So many attributes take a kilobyte and a half in a dictionary.
@@ -70,6 +73,7 @@ class SessionRunner:
         "_ended",
         "_first_generation",
         "_generation",
+        "_hear",
         "_is_numbered",
         "_issue_token",
         "_leave",
@@ -79,8 +83,11 @@ class SessionRunner:
         "_measuring",
         "_opening",
         "_pending",
+        "_record",
+        "_recorder",
         "_recovering",
         "_resume_window_s",
+        "_retention",
         "_seq",
         "_session",
         "_source",
@@ -108,6 +115,7 @@ class SessionRunner:
         gathers: Callable[[], int] | None = None,
         leave: Callable[["SessionRunner"], None] | None = None,
         told: int | None = None,
+        record: Record | None = None,
     ) -> None:
         self.name = name
         self.gathers = gathers
@@ -138,6 +146,11 @@ class SessionRunner:
         self._is_numbered = told is not None
         self._seq = told or 0
         self._ended = asyncio.Event()
+        self._record = record
+        self._recorder: Recording | None = None
+        # What keeps the audio as well, so that the common path has one look to take.
+        self._hear: Callable[[Audio, int], None] | None = None
+        self._retention = ""
         self.resumptions: Counter[str] = Counter()
         self.is_abandoned = False
         self.outcome = ""
@@ -210,6 +223,8 @@ class SessionRunner:
         try:
             if leg is not None and not self._busy and session.take_audio(audio, generation, self._clock(), messages):
                 leg.send_audio(audio)
+                if self._hear is not None:
+                    self._hear(audio, session.cursor)
                 return
         except Exception as error:
             self._broke(error)
@@ -260,9 +275,10 @@ class SessionRunner:
         try:
             while True:
                 now = self._clock()
-                self._perform(
-                    session.handle_client(event, generation, now) if generation else session.handle(event, now)
-                )
+                effects = session.handle_client(event, generation, now) if generation else session.handle(event, now)
+                if self._hear is not None and type(event) is ev.AudioReceived:
+                    self._hear(event.audio, session.cursor)
+                self._perform(effects)
                 if type(event) is ev.ClientClosed:
                     self._client_closed()
                 if session.recovering != self._recovering:
@@ -337,7 +353,7 @@ class SessionRunner:
             leg = await self._source.open_leg(leg_id, self, effect.purpose)
         except ParleyError as error:
             self._opening.pop(leg_id, None)
-            self.receive(ev.LegFailed(leg_id, error))
+            self.receive(ev.LegFailed(leg_id, _without_frames(error)))
             return
         except Exception as error:
             self._opening.pop(leg_id, None)
@@ -410,7 +426,7 @@ class SessionRunner:
 
     def _issue(self, _effect: ef.IssueToken) -> None:
         self._is_numbered = True
-        self._attachment.send_token(self._issue_token(self), self._resume_window_s)
+        self._attachment.send_token(self._issue_token(self), self._resume_window_s, self._retention)
 
     def _attach(self, effect: ef.Attach) -> None:
         self._attachment = self._arriving.pop(effect.generation)
@@ -445,6 +461,26 @@ class SessionRunner:
     def _leave_session(self, _effect: ef.LeaveSession) -> None:
         self._finish(ParleyError("moved"), 0)
 
+    # ---- what is kept
+
+    def _retain(self, effect: ef.Retain) -> None:
+        recorder, self._recorder, self._hear = self._recorder, None, None
+        self._retention = ""
+        if effect.retention is Retention.NONE:
+            if recorder is not None:
+                recorder.discard()
+        elif self._record is None:
+            _log.warning("session %s is not kept any further: there is no folder for it here", self.name.session_id)
+        else:
+            recorder = self._recorder = self._record(effect.retention, self._session.cursor)
+            self._retention = effect.retention.value
+            if effect.retention is Retention.DEBUG_AUDIO:
+                self._hear = recorder.hear
+
+    def _keep_turn(self, effect: ef.KeepTurn) -> None:
+        if self._recorder is not None:
+            self._recorder.keep(effect)
+
     # ---- the end
 
     def _end_session(self, effect: ef.EndSession) -> None:
@@ -468,14 +504,26 @@ class SessionRunner:
 
     def _finish(self, error: ParleyError | None, seq: int) -> None:
         self.outcome = error.code if error is not None else "client-ended" if seq else "client-closed"
+        if error is not None:
+            _without_frames(error)
         attachment, self._attachment = self._attachment, Nobody()
         arriving, self._arriving = self._arriving, {}
+        recorder, self._recorder, self._hear = self._recorder, None, None
+        if recorder is not None:
+            recorder.finish(self.outcome)
         try:
             attachment.end(error, seq)
             for late in arriving.values():
                 late.end(ParleyError("moved" if self.outcome == "moved" else "expired"))
         finally:
             self._ended.set()
+
+
+def _without_frames(error: ParleyError) -> ParleyError:
+    """The error without what it was raised in: frames hold the session and what was said in it, and the session keeps
+    the error, so that none of them would be let go before the garbage collector comes by."""
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error
 
 
 _PERFORM: dict[type, Callable[[SessionRunner, Any], None]] = {
@@ -496,5 +544,7 @@ _PERFORM: dict[type, Callable[[SessionRunner, Any], None]] = {
     ef.MeasureSpeech: SessionRunner._measure,
     ef.StoreState: SessionRunner._store_state,
     ef.LeaveSession: SessionRunner._leave_session,
+    ef.Retain: SessionRunner._retain,
+    ef.KeepTurn: SessionRunner._keep_turn,
     ef.EndSession: SessionRunner._end_session,
 }

@@ -40,7 +40,7 @@ class Keys:
 
 def request_of(head: SignedHead, **changes: Any) -> RequestHead:
     """The request as it arrives, with changes made on the way."""
-    return dataclasses.replace(RequestHead(head.method, head.target, head.fields), **changes)
+    return dataclasses.replace(RequestHead(head.method, head.target, head.fields, signs_events=True), **changes)
 
 
 def with_header(request: RequestHead, name: str, value: str) -> RequestHead:

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 from collections.abc import Mapping
+from hashlib import sha256
 
 import pytest
 from aws_sdk_signers import URI, AsyncSigV4Signer, AWSCredentialIdentity, AWSRequest, Field, Fields
@@ -13,6 +14,7 @@ from parley.access.identity import Identity, RequestHead
 from parley.access.principal import principal_of, principal_of_key
 from parley.access.sigv4.access_key import AccessKey
 from parley.access.sigv4.authenticator import SigV4Authenticator
+from parley.access.sigv4.payload import UNSIGNED_PAYLOAD
 from parley.wire.event_stream import Decoder
 from tests.access.sigv4 import javascript
 from tests.access.sigv4.scene import (
@@ -28,6 +30,7 @@ from tests.access.sigv4.scene import (
     with_header,
     with_more,
 )
+from tests.support.boto import head_of, signed_headers
 from tests.support.signing import (
     AUTHORITY,
     CREDENTIALS,
@@ -141,15 +144,70 @@ def test_a_request_as_awss_signer_for_python_signs_it_is_let_in(token: str) -> N
     properties = {"region": "us-east-1", "service": "sagemaker", "date": stamp(NOW_S)}
     done = asyncio.run(AsyncSigV4Signer().sign(request=request, identity=identity, properties=properties))  # type: ignore[arg-type]
     headers = tuple((field.name.lower(), field.as_string()) for field in done.fields)
-    assert Door().enter(RequestHead("POST", TARGET + "?", ((":authority", AUTHORITY), *headers))).guard is not None
+    assert (
+        Door().enter(RequestHead("POST", TARGET + "?", ((":authority", AUTHORITY), *headers), signs_events=True)).guard
+        is not None
+    )
 
 
 def test_a_stream_as_awss_signer_for_javascript_signs_it_is_verified_to_its_end() -> None:
-    guard = Door().enter(RequestHead("POST", TARGET, javascript.HEADERS)).guard
+    guard = Door().enter(RequestHead("POST", TARGET, javascript.HEADERS, signs_events=True)).guard
     assert guard is not None
     decoder = Decoder()
     opened = [guard.open(message) for data in javascript.EVENTS for message in decoder.feed(data)]
     assert [decoder.decode(event).payload if event else b"" for event in opened] == [b"one", b"two", b""]
+
+
+# ---- requests without a stream of events
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Amz-Content-SHA256": UNSIGNED_PAYLOAD}])
+def test_an_upgrade_as_botocore_signs_it_is_let_in(headers: Mapping[str, str]) -> None:
+    target = "/v1/realtime?resume=1"
+    signed_by_boto = signed_headers(target, headers=headers, time_s=NOW_S, credentials=TEMPORARY)
+    identity = Door().enter(head_of("GET", target, signed_by_boto))
+    assert identity.caller.principal == principal_of_key(TEMPORARY_KEY.access_key_id)
+    assert (identity.guard, identity.body) == (None, None)
+
+
+@pytest.mark.parametrize(("said", "is_guarded"), [(sha256(b"audio").hexdigest(), True), (UNSIGNED_PAYLOAD, False)])
+def test_a_body_is_guarded_if_its_hash_is_signed(said: str, is_guarded: bool) -> None:
+    signed_by_boto = signed_headers(
+        "/invocations", method="POST", body=b"audio", headers={"X-Amz-Content-SHA256": said}, time_s=NOW_S
+    )
+    request = head_of("POST", "/invocations", {**signed_by_boto, "content-length": "5"})
+    assert (Door().enter(request).body is not None) is is_guarded
+
+
+def test_a_body_whose_hash_botocore_signs_without_saying_it_is_not_taken() -> None:
+    signed_by_boto = signed_headers("/invocations", method="POST", body=b"audio", time_s=NOW_S)
+    request = head_of("POST", "/invocations", {**signed_by_boto, "content-length": "5"})
+    code, detail = Door().why(request)
+    assert code == "invalid-signature"
+    assert detail.startswith("It has a body and no x-amz-content-sha256: sign that header as well")
+
+
+def test_what_is_signed_for_a_stream_of_events_is_good_for_nothing_else() -> None:
+    request = dataclasses.replace(request_of(signed()), signs_events=False)
+    assert Door().why(request)[0] == "invalid-signature"
+
+
+def test_what_is_signed_for_a_request_begins_no_stream_of_events() -> None:
+    request = head_of("GET", "/v1/realtime", signed_headers("/v1/realtime", time_s=NOW_S))
+    assert Door().why(dataclasses.replace(request, signs_events=True))[0] == "invalid-signature"
+
+
+def test_an_upgrade_is_taken_once_more_within_seconds_and_then_is_a_replay() -> None:
+    door, request = Door(), head_of("GET", "/v1/realtime", signed_headers("/v1/realtime", time_s=NOW_S))
+    door.enter(request)
+    door.enter(request)
+    door.clock.now_s += 10.5
+    assert door.why(request)[0] == "request-replayed"
+
+
+def test_only_its_own_scheme_is_recognised() -> None:
+    heads = [head_of("GET", "/", {"authorization": value}) for value in ("AWS4-HMAC-SHA256 x", "Bearer x")]
+    assert [Door().authenticator.recognises(head) for head in heads] == [True, False]
 
 
 # ---- who is not

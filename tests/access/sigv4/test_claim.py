@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parley.access.identity import RequestHead
-from parley.access.sigv4.claim import EVENTS_PAYLOAD, Claim, read_claim
+from parley.access.sigv4.claim import Claim, read_claim
+from parley.access.sigv4.payload import EVENTS_PAYLOAD
 from parley.access.sigv4.signing_key import derive_signing_key
 from tests.access.sigv4.scene import NOW_S, outcome, request_of, why, with_header, with_more, without
 from tests.support.signing import AUTHORITY, CREDENTIALS, Credentials, SignedHead, sign_request

@@ -20,15 +20,17 @@ from parley.wire.event_stream import Decoder
 from parley.wire.payload_part import PayloadPart, StreamFailure, encode_part, parse_response
 from tests.ingress.http2.streams import TARGET, Endpoint, Keys, StubContainer, part
 from tests.server.http2_gateway import Http2Gateway
+from tests.support.boto import signed_headers
 from tests.support.fake_vllm import MODEL, FakeVllm
 from tests.support.http2 import ClientStream, Http2Client, listening
 from tests.support.ingress import StubHost, StubSession
-from tests.support.raw import RawSocket, text_frame
-from tests.support.signing import CREDENTIALS, EVENT_STREAM, EventSigner, sign_request
+from tests.support.raw import UPGRADE, RawSocket, text_frame
+from tests.support.signing import CREDENTIALS, EVENT_STREAM, Credentials, EventSigner, sign_request
 
 pytestmark = pytest.mark.usefixtures("log")
 
 HEADERS = {"content-type": EVENT_STREAM}
+OTHER = Credentials("AKIDOFANOTHER", "not-a-secret-but-forty-characters-long-2")
 
 
 class Responses:
@@ -179,6 +181,7 @@ async def test_a_session_of_a_verified_key_goes_on_over_a_websocket_with_that_ke
     file.write_text(
         f'[[key]]\naccess_key_id = "{CREDENTIALS.access_key_id}"\n'
         f'secret_access_key = "{CREDENTIALS.secret_access_key}"\n'
+        f'[[key]]\naccess_key_id = "{OTHER.access_key_id}"\nsecret_access_key = "{OTHER.secret_access_key}"\n'
     )
     gateway = Http2Gateway(vllm.url, access={"credentials_file": str(file)})
     await gateway.start()
@@ -195,17 +198,19 @@ async def test_a_session_of_a_verified_key_goes_on_over_a_websocket_with_that_ke
             updated = await responses.until("session.updated")
             stream.reset()
             token = updated["resume"]["token"]  # type: ignore[index]
-            for authorization, code in (("Bearer other", "wrong-principal"), (headers["authorization"], "")):
+            for credentials, code in ((OTHER, "wrong-principal"), (CREDENTIALS, "")):
                 socket = await gateway.raw()
-                resumed = await take_up(socket, token, authorization)
+                resumed = await take_up(socket, token, credentials)
                 assert resumed == code
     finally:
         await gateway.close()
 
 
-async def take_up(socket: RawSocket, token: str, authorization: str) -> str:
+async def take_up(socket: RawSocket, token: str, credentials: Credentials) -> str:
     """The code of the refusal, or nothing."""
-    await socket.upgrade("/v1/realtime?resume=1", Authorization=authorization)
+    target = "/v1/realtime?resume=1"
+    headers = signed_headers(target, authority=UPGRADE["Host"], credentials=credentials)
+    assert (await socket.upgrade(target, **headers)).status == 101
     await socket.frame()
     socket.send(text_frame("session.resume", token=token, seq=0))
     event = (await socket.frame()).event
@@ -214,7 +219,7 @@ async def take_up(socket: RawSocket, token: str, authorization: str) -> str:
 
 def test_the_principal_of_a_verified_key_is_that_of_one_that_is_only_read() -> None:
     head = sign_request()
-    request = RequestHead(head.method, head.target, head.fields)
+    request = RequestHead(head.method, head.target, head.fields, signs_events=True)
     verified = SigV4Authenticator(Keys(), clock=time.time).authenticate(request)
     assert verified.caller.principal == Gate().identify(request).caller.principal != ""
     assert CREDENTIALS.access_key_id not in verified.caller.principal

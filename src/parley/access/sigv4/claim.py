@@ -14,19 +14,16 @@ from hashlib import sha256
 from parley.access.identity import RequestHead
 from parley.access.sigv4.authorization import ALGORITHM, Authorization, parse_authorization
 from parley.access.sigv4.canonical import AUTHORITY_NAMES, canonical_request
+from parley.access.sigv4.payload import CONTENT_HASH, EVENTS_PAYLOAD
 from parley.access.sigv4.signing_key import Scope
 from parley.access.sigv4.stamp import parse_stamp
 from parley.core.errors import ParleyError
 
-EVENTS_PAYLOAD = "STREAMING-AWS4-HMAC-SHA256-EVENTS"
-"""What stands for the hash of a payload that is a stream of signed events."""
-
 _DATE = "x-amz-date"
-_CONTENT_HASH = "x-amz-content-sha256"
 _TOKEN = "x-amz-security-token"  # noqa: S105 - the name of a header
 _ROUTING_PREFIX = "x-amzn-sagemaker-"
 _NONCE = "amz-sdk-invocation-id"
-_ALONE = frozenset((_DATE, _CONTENT_HASH, _TOKEN, "host", ":authority"))
+_ALONE = frozenset((_DATE, CONTENT_HASH, _TOKEN, "host", ":authority"))
 _NAME_SHOWN_MAX_CHARS = 64
 
 
@@ -64,15 +61,16 @@ def read_claim(request: RequestHead, payload_hash: str) -> Claim:
         ParleyError: not-authenticated, when there is no signature in its headers or a malformed one; invalid-signature,
             when it can't be right whatever the key: something that must be signed isn't, or contradicts the rest.
     """
-    fields = _fields(request)
+    fields = fields_of(request)
     authorizations = fields.get("authorization", ())
     if len(authorizations) != 1:
         how = "twice" if authorizations else "not at all"
         raise ParleyError("not-authenticated", f"Its Authorization header occurs {how}.")
     authorization = parse_authorization(authorizations[0])
-    _check_signed(fields, authorization.signed_headers, payload_hash)
-    if fields.get(_CONTENT_HASH, [payload_hash]) != [payload_hash]:
-        raise _invalid(f"{_CONTENT_HASH} is not {_describe_hash(payload_hash)}.")
+    required = (_DATE, CONTENT_HASH) if payload_hash == EVENTS_PAYLOAD else (_DATE,)
+    check_signed(fields, authorization.signed_headers, required)
+    if fields.get(CONTENT_HASH, [payload_hash]) != [payload_hash]:
+        raise _invalid(f"{CONTENT_HASH} is not {_describe_hash(payload_hash)}.")
     stamp = fields[_DATE][0].strip()
     signed_at_s = parse_stamp(stamp)
     if signed_at_s is None:
@@ -86,11 +84,11 @@ def read_claim(request: RequestHead, payload_hash: str) -> Claim:
         signed_at_s=signed_at_s,
         signature=authorization.signature,
         is_unique=_NONCE in authorization.signed_headers,
-        string_to_sign=_string_to_sign(request, fields, authorization, stamp, payload_hash),
+        string_to_sign=string_to_sign(request, fields, authorization, stamp, payload_hash),
     )
 
 
-def _fields(request: RequestHead) -> dict[str, list[str]]:
+def fields_of(request: RequestHead) -> dict[str, list[str]]:
     """The request's headers by name, with the authority under both of its names.
 
     Raises:
@@ -110,28 +108,37 @@ def _fields(request: RequestHead) -> dict[str, list[str]]:
     return fields
 
 
-def _check_signed(fields: Mapping[str, Sequence[str]], signed: tuple[str, ...], payload_hash: str) -> None:
-    """Whether what must be signed is, and what is signed is there."""
+def check_signed(fields: Mapping[str, Sequence[str]], signed: tuple[str, ...], required: tuple[str, ...]) -> None:
+    """Whether what must be signed is, and what is signed is there. `required` are the names beside the authority's.
+
+    Raises:
+        ParleyError: invalid-signature.
+    """
     if "host" not in signed and ":authority" not in signed:
         raise _invalid("Neither host nor :authority is among its SignedHeaders.")
-    for name in (_DATE, _CONTENT_HASH) if payload_hash == EVENTS_PAYLOAD else (_DATE,):
+    for name in required:
         if name not in signed:
             raise _invalid(f"The header {name} is not among its SignedHeaders.")
     for name in fields:
-        if (name in (_CONTENT_HASH, _TOKEN) or name.startswith(_ROUTING_PREFIX)) and name not in signed:
+        if (name in (CONTENT_HASH, _TOKEN) or name.startswith(_ROUTING_PREFIX)) and name not in signed:
             raise _invalid(f"The header {_shown(name)} is not signed; somebody may have added it on the way.")
     for name in signed:
         if name not in fields:
             raise _invalid(f"The header {_shown(name)} was signed and has not arrived; a proxy may have taken it out.")
 
 
-def _string_to_sign(
+def string_to_sign(
     request: RequestHead,
     fields: Mapping[str, Sequence[str]],
     authorization: Authorization,
     stamp: str,
     payload_hash: str,
 ) -> bytes:
+    """What a signature is made over.
+
+    Raises:
+        ParleyError: invalid-signature.
+    """
     try:
         canonical = canonical_request(request, fields, authorization.signed_headers, payload_hash)
     except UnicodeEncodeError:

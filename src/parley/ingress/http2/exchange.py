@@ -12,8 +12,8 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request's head. `target` is `:path` with its query; `is_loopback` says that the peer is on this machine; `certificate` is the
-    client's, where TLS has asked for one."""
+    """A request's head. `target` is `:path` with its query; `is_loopback` says that the peer is on this machine;
+    `certificate` is the client's, where TLS has asked for one."""
 
     method: str
     target: str

@@ -7,6 +7,7 @@ import msgspec
 
 from parley import __version__
 from parley.core.errors import ERRORS
+from parley.server.admin.asking import Raw
 from parley.server.admin.routes import PREFIX, ROUTES, Route
 
 OPENAPI_PATH = f"{PREFIX}/openapi.json"
@@ -36,7 +37,7 @@ class ErrorBody(msgspec.Struct):
 def document(routes: Iterable[Route] = ROUTES) -> dict[str, Any]:
     """The document."""
     routes = tuple(routes)
-    given: list[type[Any]] = [kind for route in routes for kind in (route.gives, route.takes)]
+    given: list[type[Any]] = [kind for route in routes for kind in (route.gives, route.takes) if kind is not Raw]
     kinds: list[type[Any]] = list(dict.fromkeys([*given, ErrorBody]))
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     schema_of: dict[type[Any], dict[str, Any]] = dict(zip(kinds, schemas, strict=True))
@@ -61,7 +62,9 @@ def document(routes: Iterable[Route] = ROUTES) -> dict[str, Any]:
 
 
 def _operation(route: Route, schema_of: dict[type[Any], dict[str, Any]], components: dict[str, Any]) -> dict[str, Any]:
-    answer = {"description": "Done.", "content": {_JSON: {"schema": schema_of[route.gives]}}}
+    content: dict[str, Any] = {} if route.gives is Raw else {_JSON: {"schema": schema_of[route.gives]}}
+    content |= {media: {"schema": {"type": "string"}} for media in route.media}
+    answer = {"description": "Done.", "content": content}
     operation: dict[str, Any] = {
         "operationId": f"{route.method.lower()}{route.path.replace('/', '-').replace('{', '').replace('}', '')}",
         "summary": route.summary,

@@ -4,6 +4,7 @@ A request passes, in this order: is it for this machine's name (a page in a brow
 127.0.0.1), who sends it, may they do this, is its body JSON (no form of a page can send that) and small.
 """
 
+import contextlib
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
@@ -80,7 +81,7 @@ def _handler(route: Route, operations: Operations, gate: Gate) -> _Handler:
         asker = Asker(gate.identify(of_request(request)).caller, gate)
         target = request.match_info.get(route.target, "") if route.target else ""
         try:
-            tenant = operations.check(route, asker, target)
+            tenant = await operations.check(route, asker, target)
             answer = await _perform(route, operations, asker, target, request)
         except ParleyError as error:
             # What the policy refused is in the audit log already.
@@ -124,8 +125,9 @@ async def _raw(request: web.Request, answer: Raw) -> web.StreamResponse:
         return _unstored(web.Response(body=answer.body, content_type=answer.content_type))
     response = web.StreamResponse(headers={"Content-Type": answer.content_type, "Cache-Control": "no-store"})
     await response.prepare(request)
-    async for piece in answer.body:
-        await response.write(piece)
+    async with contextlib.aclosing(answer.body) as pieces:
+        async for piece in pieces:
+            await response.write(piece)
     await response.write_eof()
     return response
 

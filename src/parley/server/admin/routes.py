@@ -1,17 +1,17 @@
 """What an operator may ask for: one table of routes, from which requests are answered and the API is described."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
-from parley.access.action import NODE, NODE_TARGET, Action, Target
-from parley.access.caller import Caller
-from parley.access.gate import Gate
+from parley.access.action import NODE, NODE_TARGET, Action
 from parley.core import events as ev
 from parley.core.errors import ParleyError
 from parley.observe.loop_lag import WINDOW_MAX_S
+from parley.server.admin.asking import Asker as Asker
+from parley.server.admin.asking import Raw as Raw
 from parley.server.admin.inventory import (
     PAGE_MAX,
     SESSION_STATES,
@@ -23,9 +23,22 @@ from parley.server.admin.inventory import (
     UpstreamList,
     UpstreamView,
 )
+from parley.server.admin.retained import (
+    TEXT,
+    VTT,
+    WAV,
+    PurgeQuery,
+    RetainedOperations,
+    RetainedQuery,
+    TranscriptQuery,
+)
 from parley.server.draining import Draining, DrainView
+from parley.server.retained_views import Purged, RetainedList, TranscriptView
 from parley.server.settings.types import DAY_S
 from parley.upstream.pool.pool import UpstreamPool
+
+if TYPE_CHECKING:
+    from parley.server.retained import Retained
 
 PREFIX = "/admin/v1"
 
@@ -89,41 +102,30 @@ class Moving:
     others: int
 
 
-@dataclass(frozen=True, slots=True)
-class Asker:
-    """Who asks, and who knows what they may do."""
-
-    caller: Caller
-    gate: Gate
-
-    def may(self, action: Action, target: Target) -> bool:
-        """Whether they may."""
-        return self.gate.may(self.caller, action, target)
-
-
-@dataclass(frozen=True, slots=True)
-class Raw:
-    """An answer that is not JSON."""
-
-    content_type: str
-    body: bytes | AsyncIterator[bytes]
-
-
 class Operations:
     """What is done, apart from how it is asked for."""
 
-    def __init__(self, inventory: Inventory, draining: Draining, upstream_timeout_s: float) -> None:
+    def __init__(
+        self,
+        inventory: Inventory,
+        draining: Draining,
+        upstream_timeout_s: float,
+        retained: "Retained | None" = None,
+    ) -> None:
+        self._retained = RetainedOperations(retained)
         self._inventory = inventory
         self._draining = draining
         self._upstream_timeout_s = upstream_timeout_s
 
-    def check(self, route: "Route", asker: Asker, target: str) -> str:
+    async def check(self, route: "Route", asker: Asker, target: str) -> str:
         """Whether whoever asks may have this route do this; whose affair it is then. A session that they may not
         observe is none that they can find.
 
         Raises:
-            ParleyError: forbidden or session-not-found.
+            ParleyError: forbidden, session-not-found or nothing-retained.
         """
+        if route.scope == "record":
+            return await self._retained.check(asker, "read" if route.action == "read" else "end", target)
         if route.scope in ("sessions", "caller"):
             return asker.caller.tenant_name
         if route.scope == "node":
@@ -208,24 +210,47 @@ class Operations:
             raise ParleyError("not-draining")
         return self._draining.view()
 
+    # ---- what is kept
+
+    async def retained(self, asker: Asker, _target: str, query: RetainedQuery) -> RetainedList:
+        """Of which sessions something is kept."""
+        return await self._retained.list(asker, query)
+
+    async def transcript(self, _asker: Asker, target: str, query: TranscriptQuery) -> TranscriptView | Raw:
+        """What was said in a session."""
+        return await self._retained.transcript(target, query)
+
+    async def audio(self, _asker: Asker, target: str, _query: Nothing) -> Raw:
+        """Its audio."""
+        return await self._retained.audio(target)
+
+    async def purge(self, _asker: Asker, target: str, _query: Nothing) -> Purged:
+        """Shred what is kept of a session."""
+        return await self._retained.purge(target)
+
+    async def purge_many(self, asker: Asker, _target: str, query: PurgeQuery) -> Purged:
+        """Shred what is kept of many."""
+        return await self._retained.purge_many(asker, query)
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """A route: `takes` are the fields of its body, or of its query for GET and DELETE; `fails` the codes of errors of
     its own. `action` is what whoever asks has to be allowed, on what `scope` says: the node, the session of the path,
-    each session that is then shown, or what the operation finds out itself (`caller`). `target` is the placeholder in
-    the path, if there is one."""
+    what is kept of it (`record`), each session that is then shown, or what the operation finds out itself (`caller`).
+    `target` is the placeholder in the path, if there is one, `media` what is answered with beside JSON, or instead."""
 
     method: Literal["GET", "POST", "DELETE"]
     path: str
     action: Action
-    scope: Literal["node", "session", "sessions", "caller"]
+    scope: Literal["node", "session", "sessions", "record", "caller"]
     summary: str
     takes: type[msgspec.Struct]
     gives: type[object]
     perform: Callable[[Operations, Asker, str, Any], object]
     fails: tuple[str, ...] = ()
     target: str = ""
+    media: tuple[str, ...] = ()
 
     @property
     def has_body(self) -> bool:
@@ -272,6 +297,36 @@ ROUTES: tuple[Route, ...] = (
     Route(
         *("DELETE", "/drain", "drain", "node", "Take the node's drain back", Nothing, DrainView, Operations.undrain),
         fails=("not-draining",),
+    ),
+    Route(
+        *("GET", "/retained", "observe", "sessions", "List the sessions of which something is kept"),
+        *(RetainedQuery, RetainedList, Operations.retained),
+        fails=("retention-unavailable",),
+    ),
+    Route(
+        *("GET", "/sessions/{id}/transcript", "read", "record", "Read what was said in a session"),
+        *(TranscriptQuery, TranscriptView, Operations.transcript),
+        fails=("nothing-retained", "retention-unavailable"),
+        target=_ID,
+        media=(TEXT, VTT),
+    ),
+    Route(
+        *("GET", "/sessions/{id}/audio", "read", "record", "Hear what was said in a session"),
+        *(Nothing, Raw, Operations.audio),
+        fails=("nothing-retained", "retention-unavailable"),
+        target=_ID,
+        media=(WAV,),
+    ),
+    Route(
+        *("DELETE", "/sessions/{id}/retained", "end", "record", "Shred what is kept of a session"),
+        *(Nothing, Purged, Operations.purge),
+        fails=("nothing-retained", "retention-unavailable"),
+        target=_ID,
+    ),
+    Route(
+        *("DELETE", "/retained", "end", "caller", "Shred what is kept of a tenant's sessions, or what has expired"),
+        *(PurgeQuery, Purged, Operations.purge_many),
+        fails=("retention-unavailable",),
     ),
 )
 

@@ -54,7 +54,9 @@ class ServerSettings:
     port: Port = setting(8080, "TCP port to listen on; 0 takes a free one.")
     tls_certificate_file: str = setting("", "Certificate with its chain, PEM: wss:// and https:// then. Empty: no TLS.")
     tls_key_file: str = setting("", "The certificate's private key, PEM, not encrypted.")
-    tls_client_ca_file: str = setting("", "Certificates, PEM, of whoever signs clients'. Empty: none is asked for.")
+    tls_client_ca_file: str = setting(
+        "", "Certificates, PEM, of whoever signs clients', who need one then. Empty: none is asked for."
+    )
     cleartext_anywhere: bool = setting(
         False, "Allows credentials without TLS on other addresses than loopback, where others may read them."
     )
@@ -162,7 +164,9 @@ class AdminSettings:
     )
     tls_certificate_file: str = setting("", "Certificate with its chain, PEM. Empty: no TLS.")
     tls_key_file: str = setting("", "The certificate's private key, PEM, not encrypted.")
-    tls_client_ca_file: str = setting("", "Certificates, PEM, of whoever signs clients'. Empty: none is asked for.")
+    tls_client_ca_file: str = setting(
+        "", "Certificates, PEM, of whoever signs clients', who need one then. Empty: none is asked for."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

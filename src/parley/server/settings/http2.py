@@ -19,7 +19,9 @@ class Http2Settings:
         "", "Certificate with its chain, PEM. Empty: on a loopback address Parley makes one itself."
     )
     tls_key_file: str = setting("", "The certificate's private key, PEM, not encrypted.")
-    tls_client_ca_file: str = setting("", "Certificates, PEM, of whoever signs clients'. Empty: none is asked for.")
+    tls_client_ca_file: str = setting(
+        "", "Certificates, PEM, of whoever signs clients', who need one then. Empty: none is asked for."
+    )
     cleartext: bool = setting(
         False, "Plain TCP instead of TLS, HTTP/2 from the first byte. AWS's Python SDK can't; Node's can."
     )

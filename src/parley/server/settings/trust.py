@@ -60,7 +60,8 @@ class AccessSettings:
     browser_token_ttl_max_s: TokenSeconds = setting(600.0, "The longest that such a token may be good.", unit="s")
     certificates: bool = setting(
         False,
-        "Whether a client certificate says who its client is; a listener's tls_client_ca_file asks for one.",
+        "Whether a client certificate, which a listener's tls_client_ca_file asks for, says who its client is. With "
+        "other kinds of credentials beside it, clients may bring one of those instead.",
     )
 
 

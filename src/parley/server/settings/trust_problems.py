@@ -29,6 +29,12 @@ def trust_problems(settings: Settings) -> Iterator[tuple[str, str]]:
             "retention.key_file",
             "retention.key_file is needed with retention.directory: nothing is kept in the clear",
         )
+    if not settings.retention.directory and any(tenant.retention != "none" for tenant in settings.tenants):
+        yield (
+            "retention.directory",
+            "retention.directory is needed where a tenant's sessions are to be kept: name a folder, or set its "
+            "retention to none",
+        )
     if settings.audit.key_file and not settings.audit.file:
         yield "audit.key_file", "audit.key_file does nothing without audit.file"
 

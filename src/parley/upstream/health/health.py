@@ -257,6 +257,11 @@ class UpstreamHealth:
     def _note_tls(self, error: Exception) -> None:
         """Tell the log once what keeps TLS from it: it does not pass by itself."""
         failure = tls_failure(_cause_of(error))
+        if isinstance(error, aiohttp.ServerDisconnectedError) and self._options.url.startswith("wss:"):
+            # What TLS 1.3 has to say of a client's certificate comes behind the handshake, and aiohttp loses it.
+            failure = (
+                "it hung up behind TLS's handshake, perhaps for want of a certificate: upstream.tls_certificate_file"
+            )
         if failure and failure != self._tls_failure:
             _log.warning("model server can't be asked: %s, at %s", failure, self._place)
             self._tls_failure = failure

@@ -1,0 +1,35 @@
+"""Bodies of requests are asked for, or not, once it is known who sends them."""
+
+from aiohttp import web
+
+from parley.core.errors import ParleyError
+from parley.ingress.answers import error_response
+
+
+async def expect_later(request: web.Request) -> None:
+    """For a route that decides later whether it takes the body: `take_body` says `100 Continue` then."""
+
+
+async def take_body(request: web.Request) -> None:
+    """Tell a client that waits for it that its body is wanted (RFC 9110 section 10.1.1).
+
+    Raises:
+        ParleyError: bad-request, for another expectation.
+    """
+    expected = request.headers.get("Expect", "")
+    if not expected:
+        return
+    if expected.lower() != "100-continue":
+        raise ParleyError("bad-request", "The Expect header may say `100-continue`.")
+    transport = request.transport
+    if transport is not None and not transport.is_closing():
+        transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def refuse_body(request: web.Request, error: ParleyError) -> web.Response:
+    """The answer to a request that nothing more is read of."""
+    response = error_response(error)
+    response.force_close()
+    # Otherwise what comes would be read and thrown away for some seconds, whoever sends it.
+    request.protocol.force_close()
+    return response
