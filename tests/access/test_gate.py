@@ -130,3 +130,18 @@ class TestWhatACallerMayDo:
         gate = Gate(audit=notes)
         assert not gate.may(SOMEBODY, "observe", Target("acme"))
         assert not notes.notes
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_told"),
+    [({}, False), ({"token": "x"}, True), ({"certificate": "x"}, False), ({"authorization": "Other x"}, True)],
+)
+def test_a_request_says_who_sends_it_if_it_brings_anything_beside_its_connection(
+    headers: dict[str, str], is_told: bool
+) -> None:
+    gate = Gate([Kind("token"), Kind("certificate", is_beside_others=True)])
+    assert gate.is_told(head(**headers)) is is_told
+
+
+def test_where_nobody_is_asked_only_an_authorization_says_it() -> None:
+    assert [Gate().is_told(head(**headers)) for headers in ({}, {"authorization": "Bearer x"})] == [False, True]

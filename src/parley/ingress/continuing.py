@@ -1,5 +1,8 @@
 """Bodies of requests are asked for, or not, once it is known who sends them."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from aiohttp import web
 
 from parley.core.errors import ParleyError
@@ -28,8 +31,21 @@ async def take_body(request: web.Request) -> None:
 
 def refuse_body(request: web.Request, error: ParleyError) -> web.Response:
     """The answer to a request that nothing more is read of."""
-    response = error_response(error)
+    plain = error_response(error)
+    response = _LastAnswer(request, body=plain.body, status=plain.status, headers=plain.headers)
     response.force_close()
-    # Otherwise what comes would be read and thrown away for some seconds, whoever sends it.
-    request.protocol.force_close()
     return response
+
+
+class _LastAnswer(web.Response):
+    """An answer behind which the connection is closed at once: otherwise aiohttp reads and throws away what still comes
+    for some seconds, whoever sends it."""
+
+    def __init__(self, request: web.Request, *, body: Any, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(body=body, status=status, headers=headers)
+        self._asked_by = request
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """See `web.StreamResponse`."""
+        await super().write_eof(data)
+        self._asked_by.protocol.force_close()

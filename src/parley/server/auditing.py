@@ -99,7 +99,8 @@ class AuditLog:
         self.record("audit-closed")
         self._is_closing.set()
         with contextlib.suppress(queue.Full):
-            self._entries.put_nowait(None)
+            # While it is full, the thread is at it: on its way out it waits for nothing.
+            self._entries.put(None, timeout=_CLOSE_TIMEOUT_S)
         self._thread.join(_CLOSE_TIMEOUT_S)
         if self._thread.is_alive():
             _log.error("the audit log could not be written to its end: %d entries are lost", self._entries.qsize())

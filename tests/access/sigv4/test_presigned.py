@@ -171,7 +171,7 @@ def test_a_header_that_decides_something_may_not_be_added(header: str) -> None:
     ],
 )
 def test_another_key_service_or_region_is_refused(options: dict[str, object], code: str) -> None:
-    assert outcome(Door(region="us-east-1").enter, presigned(**options)) == code
+    assert outcome(Door(region="us-east-1").enter, presigned(PATH, **options)) == code
 
 
 @pytest.mark.parametrize(
