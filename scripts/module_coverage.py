@@ -3,7 +3,8 @@
 `--ignores` prints the options that keep pytest from running the same tests once more.
 
 A module `src/parley/ROOM/NAME.py` must be covered by `tests/ROOM/test_NAME.py`, or by it and `test_NAME_*.py` where one
-file would be too long; a package's modules by tests in a folder of its name. What other tests run on the way does not count: a module that only its users test is not tested.
+file would be too long; a package's modules by tests in a folder of its name. What other tests run on the way does not
+count: a module that only its users test is not tested.
 """
 
 import json

@@ -6,9 +6,9 @@ It stands in for a session and its model, costs next to nothing, and is the same
 import time
 from typing import Protocol
 
+from parley.access.identity import EventGuard, RequestHead
 from parley.access.sigv4.access_key import AccessKey
 from parley.access.sigv4.authenticator import SigV4Authenticator
-from parley.access.identity import EventGuard, RequestHead
 from parley.wire.event_stream import Decoder
 from parley.wire.payload_part import encode_part, is_signing_event, parse_part
 

@@ -46,9 +46,9 @@ def test_another_loopback_address_needs_a_certificate_for_it() -> None:
 def test_others_are_not_let_in_without_signatures(host: str) -> None:
     (problem,) = problems(ON, f"http2.host={host}", *CERTIFICATE)
     assert problem == (
-        f"http2.host is {host}, which other machines may reach, and nobody is asked who they are: set access.keys_file, "
-        "access.credentials_file, access.jwt_issuer or access.certificates; listen on 127.0.0.1; or, where "
-        "something else keeps strangers off that network, set both access.anonymous and access.anonymous_anywhere"
+        f"http2.host is {host}, which other machines may reach, and nobody is asked who they are: set "
+        "access.keys_file, access.credentials_file, access.jwt_issuer or access.certificates; listen on 127.0.0.1; or, "
+        "where something else keeps strangers off that network, set both access.anonymous and access.anonymous_anywhere"
     )
 
 

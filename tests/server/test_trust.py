@@ -1,5 +1,6 @@
 """A whole gateway that asks who comes: API keys, JWTs and rules, over WebSockets and plain HTTP."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from parley.access.keys.key_store import changing
 from parley.server.start import StartError
 from tests.access.jwt.tokens import AUDIENCE, ISSUER, RSA, jwk, key_set
 from tests.support.admin import AdminApi, free_port
+from tests.support.boto import signed_headers
 from tests.support.client import Client
 from tests.support.fake_vllm import FakeVllm
 from tests.support.gateway import GatewayStarter, RunningGateway, gateway_settings
-from tests.support.http import get
+from tests.support.http import Answer, get
+from tests.support.signing import CREDENTIALS
 from tests.support.sound import pcm
 
 
@@ -215,3 +218,38 @@ async def test_what_is_done_is_in_the_audit_log_and_nothing_that_was_said(
     assert any(action == "end" and actor == "key:captions" for action, actor, _ in done)
     assert "zzkanarienvogel" not in path.read_text()
     assert key not in path.read_text()
+
+
+async def test_a_signed_body_of_the_admin_api_is_the_one_that_was_signed(
+    start_gateway: GatewayStarter, tmp_path: Path
+) -> None:
+    (tmp_path / "keys.toml").write_text(
+        f'[[key]]\naccess_key_id = "{CREDENTIALS.access_key_id}"\n'
+        f'secret_access_key = "{CREDENTIALS.secret_access_key}"\n'
+    )
+    (tmp_path / "keys.toml").chmod(0o600)
+    (tmp_path / "policy.toml").write_text('[[rule]]\nname = "aws"\nwho = ["aws:*"]\nactions = ["*"]\ntenants = ["*"]\n')
+    port = free_port()
+    await start_gateway(
+        access={"credentials_file": str(tmp_path / "keys.toml"), "policy_file": str(tmp_path / "policy.toml")},
+        admin={"port": port},
+    )
+    body = b'{"timeout_s": 5, "settle_s": 600}'
+
+    async def drain(sent: bytes) -> Answer:
+        headers = signed_headers(
+            "/admin/v1/drain",
+            method="POST",
+            body=body,
+            authority=f"127.0.0.1:{port}",
+            headers={
+                "X-Amz-Content-SHA256": hashlib.sha256(body).hexdigest(),
+                "Content-Type": "application/json",
+                "X-Once": str(len(sent)),
+            },
+        )
+        return await AdminApi(port).ask("POST", "drain", data=sent, **headers)
+
+    other = await drain(b"{}")
+    assert (other.status, other.code) == (403, "invalid-signature")
+    assert (await drain(body)).status == 200

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from parley.access.browser_token import SECRET_MIN_BYTES, BrowserTokenMethod, BrowserTokens
 from parley.access.action import NODE
 from parley.access.audit import Audit
+from parley.access.browser_token import SECRET_MIN_BYTES, BrowserTokenMethod, BrowserTokens
 from parley.access.caller import OPERATOR, Caller
 from parley.access.certificate import CertificateMethod
 from parley.access.gate import Gate, Method

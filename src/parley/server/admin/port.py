@@ -15,6 +15,7 @@ import msgspec
 from aiohttp import web
 
 from parley.access.gate import Gate
+from parley.access.identity import Identity
 from parley.core.errors import ParleyError
 from parley.ingress.answers import error_response, method_not_allowed
 from parley.ingress.door import Door, DoorLimits, Visitor
@@ -78,10 +79,12 @@ def admin_application(operations: Operations, gate: Gate, *, is_local: bool) -> 
 
 def _handler(route: Route, operations: Operations, gate: Gate) -> _Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        asker = Asker(gate.identify(of_request(request)).caller, gate)
+        identity = gate.identify(of_request(request))
+        asker = Asker(identity.caller, gate)
         target = request.match_info.get(route.target, "") if route.target else ""
         try:
             tenant = await operations.check(route, asker, target)
+            await _verify(request, identity)
             answer = await _perform(route, operations, asker, target, request)
         except ParleyError as error:
             # What the policy refused is in the audit log already.
@@ -96,6 +99,13 @@ def _handler(route: Route, operations: Operations, gate: Gate) -> _Handler:
         return await _raw(request, answer)
 
     return handle
+
+
+async def _verify(request: web.Request, identity: Identity) -> None:
+    """Whether the body, which is small, is the one that the head was signed with."""
+    if identity.body is not None:
+        identity.body.feed(await request.read())
+        identity.body.finish()
 
 
 async def _perform(route: Route, operations: Operations, asker: Asker, target: str, request: web.Request) -> object:
