@@ -1,17 +1,15 @@
 """The one way in: which method is asked, and what the policy then lets a caller do."""
 
-from collections.abc import Mapping
-
 import pytest
 
 from parley.access.action import Target
-from parley.access.audit import Fact
 from parley.access.caller import NOBODY, Caller
 from parley.access.gate import Gate
 from parley.access.identity import Identity, RequestHead
 from parley.access.policy import Policy, Rule
 from parley.access.principal import principal_of
 from parley.core.errors import ParleyError
+from tests.support.audit import AuditNotes, Note
 
 SOMEBODY = Caller("1" * 64, "key:somebody", "acme")
 
@@ -32,28 +30,6 @@ class Kind:
         if request.values(self._header) == ["bad"]:
             raise ParleyError("invalid-token")
         return Identity(self._caller)
-
-
-class Notes:
-    """An `Audit` that a test reads."""
-
-    def __init__(self) -> None:
-        self.notes: list[tuple[str, str, str, str]] = []
-
-    def check(self) -> None:
-        """It can always be written."""
-
-    def record(
-        self,
-        action: str,
-        caller: Caller = NOBODY,
-        *,
-        session_id: str = "",
-        tenant: str = "",
-        outcome: str = "ok",
-        facts: Mapping[str, Fact] | None = None,
-    ) -> None:
-        self.notes.append((action, caller.name, tenant, outcome))
 
 
 def head(**headers: str) -> RequestHead:
@@ -99,9 +75,9 @@ class TestAGateWithMethods:
         assert gate.identify(head(certificate="x")).caller.principal == "c"
 
     def test_notes_whom_it_refuses(self) -> None:
-        notes = Notes()
+        notes = AuditNotes()
         refusal(Gate([Kind("key")], audit=notes), head(key="bad"))
-        assert notes.notes == [("authenticate", "", "", "invalid-token")]
+        assert notes.notes == [Note("authenticate", "", "", "", "invalid-token")]
 
 
 class TestATenant:
@@ -119,14 +95,14 @@ class TestWhatACallerMayDo:
         Gate().allow(SOMEBODY, "start", Target("acme"))
 
     def test_is_nothing_else_and_a_refusal_is_noted(self) -> None:
-        notes = Notes()
+        notes = AuditNotes()
         gate = Gate(policy=Policy([Rule(name="none", who=("*",), actions=())]), audit=notes)
         with pytest.raises(ParleyError, match="forbidden"):
             gate.allow(SOMEBODY, "start", Target("acme"))
-        assert notes.notes == [("start", "key:somebody", "acme", "forbidden")]
+        assert notes.notes == [Note("start", "key:somebody", "", "acme", "forbidden")]
 
     def test_can_be_asked_without_a_note(self) -> None:
-        notes = Notes()
+        notes = AuditNotes()
         gate = Gate(audit=notes)
         assert not gate.may(SOMEBODY, "observe", Target("acme"))
         assert not notes.notes

@@ -164,7 +164,7 @@ async def test_a_connection_that_is_cut_in_the_middle_of_a_part_loses_nothing(
 
 async def begun_on_a_websocket(stage: SpeechStage, credentials: Credentials) -> str:
     """The token of a session whose connection is lost."""
-    signer = signing.Credentials(credentials.access_key_id, credentials.secret, credentials.session_token)
+    signer = signing.Credentials(credentials.access_key_id, credentials.secret, credentials.session_token or "")
     authority = stage.gateway.ws_url.removeprefix("ws://")
     headers = signed_headers("/v1/realtime", authority=authority, credentials=signer, region=REGION)
     client = await stage.gateway.connect(additional_headers=headers)

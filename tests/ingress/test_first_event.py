@@ -3,44 +3,21 @@
 import asyncio
 import json
 import tracemalloc
-from collections.abc import Mapping
 
 import pytest
 
-from parley.access.audit import Fact
 from parley.access.browser_token import BrowserTokenMethod, BrowserTokens
-from parley.access.caller import NOBODY, Caller
+from parley.access.caller import Caller
 from parley.access.gate import Gate
 from parley.ingress.first_event import FIRST_EVENT_MAX_BYTES, Narrow, asks_to_authenticate
 from parley.ingress.websocket import SocketLimits
 from tests.access.sigv4.scene import Clock
+from tests.support.audit import AuditNotes
 from tests.support.ingress import Listener, listening
 from tests.support.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, RawSocket, frame, text_frame
 
 MINTER = Caller("1" * 64, "key:captions", "acme", method="api-key")
 PATH = "/v1/realtime?auth=event"
-
-
-class Notes:
-    """An `Audit` that a test reads."""
-
-    def __init__(self) -> None:
-        self.outcomes: list[str] = []
-
-    def check(self) -> None:
-        """It can always be written."""
-
-    def record(
-        self,
-        action: str,
-        caller: Caller = NOBODY,
-        *,
-        session_id: str = "",
-        tenant: str = "",
-        outcome: str = "ok",
-        facts: Mapping[str, Fact] | None = None,
-    ) -> None:
-        self.outcomes.append(outcome)
 
 
 class Scene:
@@ -49,7 +26,7 @@ class Scene:
     def __init__(self) -> None:
         self.clock = Clock()
         self.tokens = BrowserTokens.of_this_process(clock=self.clock)
-        self.notes = Notes()
+        self.notes = AuditNotes()
         self.gate = Gate([BrowserTokenMethod(self.tokens)], audit=self.notes)
 
     def token(self) -> str:
@@ -173,7 +150,7 @@ async def test_an_expired_token_is_told_so_and_the_refusal_is_noted() -> None:
         scene.clock.now_s += 61
         socket.send(text_frame("session.authenticate", token=token))
         assert await refusal(socket) == ("expired-credentials", 1008)
-        assert scene.notes.outcomes == ["expired-credentials"]
+        assert [note.outcome for note in scene.notes.notes] == ["expired-credentials"]
 
 
 async def test_one_try_is_all_there_is() -> None:

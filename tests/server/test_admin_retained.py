@@ -1,7 +1,7 @@
 """What is kept, over the admin API: who may see, read and shred it, in which forms, and what is noted of that."""
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 
 from parley.access.action import Action
-from parley.access.audit import Fact, NoAudit
-from parley.access.caller import NOBODY, Caller
 from parley.access.policy import Policy, Rule
 from parley.core.content import Text
 from parley.store.retention.archive import Archive
@@ -18,31 +16,13 @@ from parley.store.retention.entry import Closed, Entry, KeptAudio, KeptTurn, enc
 from parley.store.retention.envelope import FileEnvelope
 from tests.store.retention.records import HEADER, key_file
 from tests.support.admin import AdminApi, free_port
+from tests.support.audit import AuditNotes
 from tests.support.gateway import GatewayStarter, RunningGateway
 from tests.support.sound import pcm, wav
 
 CANARY = "zzkanarienvogel"
 SOUND, LATER = pcm(5.0, seed=1), pcm(0.5, seed=2)
 TURNS = [KeptTurn(item, 16_000 * item, 16_000 * (item + 1), Text.of(f" {CANARY} {item}")) for item in (1, 2)]
-
-
-class Watched(NoAudit):
-    """An audit log that remembers."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, str, str, str]] = []
-
-    def record(
-        self,
-        action: str,
-        caller: Caller = NOBODY,
-        *,
-        session_id: str = "",
-        tenant: str = "",
-        outcome: str = "ok",
-        facts: Mapping[str, Fact] | None = None,
-    ) -> None:
-        self.lines.append((action, session_id, tenant, outcome))
 
 
 @dataclass
@@ -52,7 +32,7 @@ class Scene:
     gateway: RunningGateway
     admin: AdminApi
     archive: Archive
-    audit: Watched
+    audit: AuditNotes
 
     def allow(self, *actions: Action, tenants: Sequence[str] = ("*",)) -> None:
         """What the operator may do, and nothing else."""
@@ -82,7 +62,7 @@ async def scene(start_gateway: GatewayStarter, tmp_path: Path) -> AsyncIterator[
     key, port = key_file(tmp_path), free_port()
     retention = {"directory": str(tmp_path / "kept"), "key_file": str(key)}
     gateway = await start_gateway(admin={"port": port}, retention=retention)
-    audit = Watched()
+    audit = AuditNotes()
     assert gateway._gateway is not None
     gateway._gateway._trust.admin_gate.audit = audit
     with contextlib.closing(Archive(tmp_path / "kept", FileEnvelope(key))) as archive:
@@ -195,7 +175,7 @@ async def test_reading_and_shredding_are_in_the_audit_log(scene: Scene) -> None:
     await scene.admin.ask("GET", "sessions/one/audio")
     await scene.admin.ask("DELETE", "sessions/one/retained")
     await scene.admin.ask("GET", "sessions/one/transcript")
-    assert scene.audit.lines == [
+    assert [(note.action, note.session_id, note.tenant, note.outcome) for note in scene.audit.notes] == [
         ("read", "one", "acme", "ok"),
         ("read", "one", "acme", "ok"),
         ("end", "one", "acme", "ok"),

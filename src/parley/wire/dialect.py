@@ -40,8 +40,9 @@ class Dialect(Protocol):
     def notice(self, notice: Notice, seq: int, session_id: str) -> bytes:
         """What became of the session or of a turn."""
 
-    def updated(self, session_id: str, token: str, window_s: float) -> bytes:
-        """The client's opt-in is taken; `token` takes the session up again for `window_s`."""
+    def updated(self, session_id: str, token: str, window_s: float, retention: str = "") -> bytes:
+        """The client's opt-in is taken; `token` takes the session up again for `window_s`. `retention` is what is kept
+        of the session, empty where nothing is said of it."""
 
     def ended(self, error: ParleyError | None, seq: int) -> bytes:
         """The session has ended, because of this error or because the client said so."""
