@@ -137,3 +137,13 @@ def test_a_line_that_is_none_is_passed_over_and_none_is_forged(
     _, out, _ = run(capsys, "show", log_file)
     assert len(out.splitlines()) == 5
     assert "\x1b" not in out
+
+
+def test_a_caller_that_is_a_tenant_of_its_own_is_not_shown_by_a_hash(
+    log_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with log_file.open("ab") as file:
+        file.write(json.dumps({"action": "start", "principal": "1" * 64, "tenant": "1" * 64}).encode() + b"\n")
+    _, out, _ = run(capsys, "show", log_file)
+    assert "own" in out.splitlines()[-1]
+    assert "1111" not in out

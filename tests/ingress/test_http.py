@@ -104,3 +104,8 @@ def assert_error(answer: Answer, status: int, code: str) -> None:
     assert json.loads(answer.body).keys() == {"error"}
     assert answer.error.keys() == {"code", "message", "fault", "retry", "retry_after_s", "type"}
     assert answer.headers["Content-Type"] == "application/json"
+
+
+async def test_an_answer_names_no_library(gateway: RunningGateway) -> None:
+    for path in ("/ping", "/nothing"):
+        assert (await get(gateway, path)).headers["Server"] == "parley"

@@ -108,11 +108,17 @@ def show(file: Path, session: str, actor: str, action: str, last: int, as_json: 
             print(text)
         return
     header = ("time", "actor", "action", "outcome", "tenant", "session")
-    rows = [[_shown(entry.get(name)) for name in header] for entry, _ in found]
+    rows = [[_tenant(entry) if name == "tenant" else _shown(entry.get(name)) for name in header] for entry, _ in found]
     if not rows:
         print("Nothing in it fits.")
         return
     print_table(header, rows, spare=("tenant", "time"))
+
+
+def _tenant(entry: dict[str, Any]) -> str:
+    """The tenant's name; `own` for a caller that is one of its own, whose name is a hash."""
+    tenant = entry.get("tenant")
+    return "own" if tenant and tenant == entry.get("principal") else _shown(tenant)
 
 
 def _shown(value: object) -> str:

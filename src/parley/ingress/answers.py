@@ -30,3 +30,8 @@ def method_not_allowed(error: web.HTTPMethodNotAllowed) -> web.Response:
     response.set_status(405)
     response.headers["Allow"] = error.headers["Allow"]
     return response
+
+
+async def name_server(request: web.Request, response: web.StreamResponse) -> None:
+    """Before an answer goes out: which releases of which libraries made it is nobody's business."""
+    response.headers["Server"] = "parley"

@@ -8,7 +8,7 @@ from aiohttp import web
 from parley.access.browser_token import BrowserTokens
 from parley.access.gate import Gate
 from parley.core.errors import ParleyError
-from parley.ingress.answers import error_response, json_response, method_not_allowed
+from parley.ingress.answers import error_response, json_response, method_not_allowed, name_server
 from parley.ingress.attachment import SessionHost
 from parley.ingress.client_secrets import ClientSecrets
 from parley.ingress.continuing import expect_later, refuse_body
@@ -90,6 +90,7 @@ def http_application(
 
     cors = Cors(origins or Origins())
     application = web.Application(middlewares=[explain], client_max_size=body_max_bytes)
+    application.on_response_prepare.append(name_server)
     application.on_response_prepare.append(cors.mark)
     invocations = Invocations(host, gate, body_max_bytes, stall_timeout_s)
     client_secrets = ClientSecrets(gate, browser_tokens)

@@ -28,6 +28,9 @@ def error_headers(error: ParleyError) -> dict[str, str]:
     headers = {"Content-Type": "application/json", "x-amzn-errortype": error.spec.aws_exception}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    if error.spec.http_status == HTTPStatus.UNAUTHORIZED:
+        # RFC 9110 section 15.5.2 wants one; access.md has the others.
+        headers["WWW-Authenticate"] = "Bearer"
     return headers
 
 

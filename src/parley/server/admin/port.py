@@ -8,7 +8,6 @@ import contextlib
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,7 +16,7 @@ from aiohttp import web
 from parley.access.gate import Gate
 from parley.access.identity import Identity
 from parley.core.errors import ParleyError
-from parley.ingress.answers import error_response, method_not_allowed
+from parley.ingress.answers import error_response, method_not_allowed, name_server
 from parley.ingress.door import Door, DoorLimits, Visitor
 from parley.ingress.request_heads import of_request
 from parley.server.addresses import is_loopback
@@ -62,6 +61,7 @@ def admin_application(operations: Operations, gate: Gate, *, is_local: bool) -> 
             return _error(ParleyError("internal-error"))
 
     application = web.Application(middlewares=[explain], client_max_size=BODY_MAX_BYTES)
+    application.on_response_prepare.append(name_server)
     for route in ROUTES:
         # A name may have any character but a slash.
         path = PREFIX + route.path.replace("}", ":[^/]+}")
@@ -156,10 +156,7 @@ def _json(body: bytes) -> web.Response:
 
 
 def _error(error: ParleyError) -> web.Response:
-    response = _unstored(error_response(error))
-    if error.spec.http_status == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response
+    return _unstored(error_response(error))
 
 
 def _unstored(response: web.Response) -> web.Response:
