@@ -133,6 +133,8 @@ async def test_pings_are_answered_before_it_is_known_who_asks() -> None:
         (frame(TEXT, b"{", is_last=False), "credentials-missing"),
         (frame(CONTINUATION, b"{}"), "credentials-missing"),
     ],
+    # A frame's mask is another one each time, and would be a part of the test's name.
+    ids=lambda _: "",
 )
 async def test_anything_else_ends_the_connection_and_begins_nothing(sent: bytes, code: str) -> None:
     scene = Scene()

@@ -1,6 +1,5 @@
 """A whole gateway in this process with SageMaker's endpoint on a free port of loopback."""
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,11 @@ class Http2Gateway(RunningGateway):
         cleartext = {} if given.get("tls_certificate_file") else {"cleartext": True}
         http2 = {**_HTTP2, **cleartext, **given}
         super().__init__(gateway_settings(url, **{**sections, "http2": http2, "endpoints": tuple(endpoints)}))
-        self.address: Http2Address | None = None
+
+    @property
+    def address(self) -> Http2Address | None:
+        """Where the endpoint is, once it has started."""
+        return None if self._gateway is None else self._gateway.http2
 
     @property
     def http2_port(self) -> int:
@@ -40,12 +43,3 @@ class Http2Gateway(RunningGateway):
         """What a client has to trust, where the certificate is Parley's own."""
         assert self.address is not None, "it has been started"
         return self.address.authorities_file
-
-    async def _run(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            gateway = self.make(tasks)
-            self.port = await gateway.start()
-            self.address = gateway.http2
-            self._listening.set()
-            await self._stopping.wait()
-            await gateway.stop()

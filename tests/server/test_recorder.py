@@ -17,8 +17,8 @@ from parley.server.keeper import Keeper, KeepingLimits
 from parley.server.recorder import Recorder
 from parley.store.retention.archive import Archive
 from parley.store.retention.entry import Entry, KeptAudio, KeptTurn
-from tests.server.test_admin_retained import Watched
 from tests.store.retention.records import Clock, archive_in, read
+from tests.support.audit import AuditNotes, Note
 from tests.support.logs import LogWatch
 from tests.support.sound import pcm
 from tests.support.waiting import bounded
@@ -43,7 +43,7 @@ class Scene:
 
     archive: Archive
     keeper: Keeper
-    audit: Watched
+    audit: AuditNotes
     clock: Clock
     limits: KeepingLimits = field(default_factory=KeepingLimits)
 
@@ -61,7 +61,7 @@ class Scene:
 
 
 def scene_with(tmp_path: Path, limits: KeepingLimits | None = None) -> Scene:
-    clock, audit = Clock(), Watched()
+    clock, audit = Clock(), AuditNotes()
     archive = archive_in(tmp_path, clock)
     terms = {"acme": RetentionTerms(Retention.TRANSCRIPT, Retention.DEBUG_AUDIO, is_offered=True)}
     return Scene(archive, Keeper(archive, terms, audit, limits, clock=clock), audit, clock)
@@ -146,13 +146,13 @@ async def test_what_was_kept_is_shredded_when_nothing_is_to_be(scene: Scene) -> 
     recorder.discard()
     await scene.written()
     assert await scene.archive.find(SESSION) == []
-    assert scene.audit.lines == [("purge", SESSION, "acme", "ok")]
+    assert scene.audit.notes == [Note("purge", "key:one", SESSION, "acme", "ok")]
 
 
 async def test_to_shred_nothing_is_nothing_to_note(scene: Scene) -> None:
     scene.recorder().discard()
     await scene.written()
-    assert scene.audit.lines == []
+    assert scene.audit.notes == []
 
 
 async def test_a_purge_stops_the_recording_that_is_under_way(scene: Scene) -> None:
@@ -195,7 +195,7 @@ async def test_a_disk_that_fails_ends_the_recording_and_nothing_else(
     recorder.finish("client-ended")
     entries = await scene.entries()
     assert len(entries) == 1
-    assert scene.audit.lines == [("retain", SESSION, "acme", "retention-unavailable")]
+    assert scene.audit.notes == [Note("retain", "key:one", SESSION, "acme", "retention-unavailable")]
     assert any("is no longer kept: retention-unavailable" in message for message in log.messages)
     assert CANARY not in log.everything
     assert (scene.keeper._queued_bytes, scene.keeper._recorders) == (0, {})
@@ -212,7 +212,7 @@ async def test_a_bug_ends_the_recording_and_nothing_else(
     monkeypatch.setattr(scene.archive, "begin", broken)
     scene.recorder().keep(a_turn())
     await scene.written()
-    assert scene.audit.lines == [("retain", SESSION, "acme", "internal-error")]
+    assert scene.audit.notes == [Note("retain", "key:one", SESSION, "acme", "internal-error")]
 
 
 async def test_a_disk_that_is_too_slow_ends_the_recording(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ async def test_a_disk_that_is_too_slow_ends_the_recording(tmp_path: Path) -> Non
     recorder.keep(a_turn(3))
     recorder.finish("client-ended")
     await scene.written()
-    assert scene.audit.lines == [("retain", SESSION, "acme", "retention-unavailable")]
+    assert scene.audit.notes == [Note("retain", "key:one", SESSION, "acme", "retention-unavailable")]
     assert (scene.keeper._queued_bytes, scene.keeper._recorders) == (0, {})
     await scene.keeper.close()
 
@@ -262,7 +262,7 @@ async def test_audio_goes_sooner_than_text(scene: Scene, retention: Retention, s
 async def test_what_was_shredded_because_its_time_is_over_is_noted(scene: Scene, log: LogWatch) -> None:
     scene.keeper._swept(0, None)
     scene.keeper._swept(3, None)
-    assert scene.audit.lines == [("expire", "", "", "ok")]
+    assert scene.audit.notes == [Note("expire", "", "", "", "ok")]
     assert any("3 records" in message for message in log.messages)
 
 
@@ -270,7 +270,7 @@ async def test_a_sweep_that_keeps_failing_is_told_once(scene: Scene, log: LogWat
     log.expect_errors("parley.retention")
     for _ in range(2):
         scene.keeper._swept(0, ParleyError("retention-unavailable", "The folder says: gone."))
-    assert scene.audit.lines == [("expire", "", "", "retention-unavailable")]
+    assert scene.audit.notes == [Note("expire", "", "", "", "retention-unavailable")]
 
 
 async def test_a_disk_that_hangs_does_not_keep_the_node_from_ending(

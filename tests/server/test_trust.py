@@ -27,7 +27,7 @@ class KeyFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with changing(path):
+        with changing(path, may_begin=True):
             pass
 
     def add(self, name: str = "captions", **fields: Any) -> str:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from parley.access.keys.api_key import ApiKey
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_SPAN = re.compile(r"(\d{1,6})([smhdw])")
+_SPAN = re.compile(r"(\d{1,12})([smhdw])")
+_SPAN_MAX_S = 36_525 * 86_400
+_ID_MIN_CHARS = 4
 
 _FILE = click.option(
     "--file",
@@ -39,9 +41,12 @@ class Span(click.ParamType[float]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """See click.ParamType."""
         found = _SPAN.fullmatch(str(value))
-        if found is None or not int(found[1]):
-            self.fail("is to be a number and one of s, m, h, d and w, as in 90d", param, ctx)
-        return float(int(found[1]) * _UNITS_S[found[2]])
+        seconds = 0 if found is None else int(found[1]) * _UNITS_S[found[2]]
+        if not 0 < seconds <= _SPAN_MAX_S:
+            self.fail(
+                "is to be a number and one of s, m, h, d and w, as in 90d, and a hundred years at most", param, ctx
+            )
+        return float(seconds)
 
 
 @click.group("keys")
@@ -73,7 +78,7 @@ def create(
     def add(keys: "dict[str, ApiKey]") -> str:
         return _add(keys, fields, expires_in)
 
-    key = _change(path, add)
+    key = _change(path, add, may_begin=True)
     _print_key(key, path, quiet=quiet)
 
 
@@ -181,17 +186,21 @@ def _add(keys: "dict[str, ApiKey]", fields: dict[str, Any], expires_in: float | 
     return written(presented)
 
 
-def _change[T](path: Path, change: "Callable[[dict[str, ApiKey]], T]", *, writes: bool = True) -> T:
+def _change[T](
+    path: Path, change: "Callable[[dict[str, ApiKey]], T]", *, writes: bool = True, may_begin: bool = False
+) -> T:
     from parley.access.keys.key_store import changing, open_keys
     from parley.access.watched_file import FileError
 
     try:
         if not writes:
             return change(open_keys(path).current)
-        with changing(path) as keys:
+        with changing(path, may_begin=may_begin) as keys:
             return change(keys)
     except FileError as error:
         raise Failure(*(f"keys-unusable: {problem}" for problem in error.problems)) from None
+    except FileNotFoundError:
+        raise Failure(f"keys-not-found: There is no file {path}. `parley keys create --file` begins one.") from None
     except OSError as error:
         raise Failure(f"keys-unwritable: {path}: {os.strerror(error.errno or 0)}.") from None
 
@@ -213,6 +222,8 @@ def _check(*, name: str, tenant: str, roles: tuple[str, ...], description: str) 
 
 
 def _find(keys: "dict[str, ApiKey]", key_id: str) -> "ApiKey":
+    if len(key_id) < _ID_MIN_CHARS:
+        raise Misuse(f"invalid-usage: ID is to be an id, or its first {_ID_MIN_CHARS} characters or more.")
     found = [key for key in keys.values() if key.id.startswith(key_id)]
     if len(found) == 1:
         return found[0]

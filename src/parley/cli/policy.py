@@ -7,7 +7,7 @@ import click
 
 from parley.access.action import ACTIONS, NODE, Action, Target
 from parley.access.caller import Caller, Method
-from parley.cli.failure import Failure, Misuse
+from parley.cli.failure import Misuse
 
 if TYPE_CHECKING:
     from parley.access.policy import Policy, Rule
@@ -59,7 +59,8 @@ def check(
     """Explain whether WHO may do ACTION to WHAT.
 
     WHO is a caller as rules name it, such as key:captions, aws:AKID or jwt:ISSUER#SUBJECT. WHAT is `node`, or any of
-    tenant=NAME, endpoint=NAME and model=NAME; without a tenant it is WHO's own. Exit status: 0 allowed, 1 refused.
+    tenant=NAME, endpoint=NAME and model=NAME; without a tenant it is WHO's own. What isn't given is not known: nobody
+    starts by a rule that asks for it. Exit status: 0 allowed, 1 refused.
     """
     from parley.access.principal import principal_of_key
 
@@ -137,4 +138,4 @@ def _policy(path: Path | None) -> "Policy":
     try:
         return Policy(PolicyFile(path).rules)
     except FileError as error:
-        raise Failure(*(f"policy-unusable: {problem}" for problem in error.problems)) from None
+        raise Misuse(*(f"policy-unusable: {problem}" for problem in error.problems)) from None

@@ -26,6 +26,8 @@ _log = logging.getLogger("parley.ingress")
 
 REALTIME_PATH = "/v1/realtime"
 SAGEMAKER_PATH = "/invocations-bidirectional-stream"
+PATHS = (REALTIME_PATH, SAGEMAKER_PATH)
+"""All that a WebSocket is served at."""
 _KEY_BYTES = 16
 _SUBPROTOCOLS = ("realtime", "parley")
 """Those that are agreed on, where another one carries a token: a browser wants one of what it offered."""
@@ -64,7 +66,7 @@ class Upgrades:
         `narrow` is before a connection whose first event is to say who it is, unless its head does."""
         path, _, query = request.path.decode("latin-1").partition("?")
         try:
-            if path not in (REALTIME_PATH, SAGEMAKER_PATH):
+            if path not in PATHS:
                 raise ParleyError("not-found", f"WebSockets are served at {REALTIME_PATH} and {SAGEMAKER_PATH}.")
             _check_handshake(request.headers)
             head = of_upgrade(request, certificate)

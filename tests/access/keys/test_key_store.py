@@ -1,5 +1,6 @@
 """The file of API keys while commands change it and a server reads it."""
 
+import os
 import stat
 import threading
 from pathlib import Path
@@ -21,7 +22,7 @@ def key(number: int) -> ApiKey:
 
 
 def add(path: Path, number: int) -> None:
-    with changing(path) as keys:
+    with changing(path, may_begin=True) as keys:
         keys[key(number).id] = key(number)
 
 
@@ -70,3 +71,33 @@ def test_a_file_of_something_else_is_not_written_over(path: Path) -> None:
     with pytest.raises(FileError), changing(path):
         pass
     assert path.read_text() == "[other]\n"
+
+
+def test_without_a_file_nothing_is_begun_unless_it_may_be(path: Path) -> None:
+    with pytest.raises(FileNotFoundError), changing(path):
+        pass
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_file_keeps_its_mode(path: Path) -> None:
+    add(path, 1)
+    path.chmod(0o640)
+    add(path, 2)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_a_file_keeps_its_owner(path: Path) -> None:
+    add(path, 1)
+    os.chown(path, 1_234, 1_235)
+    add(path, 2)
+    assert (path.stat().st_uid, path.stat().st_gid) == (1_234, 1_235)
+
+
+def test_a_link_stays_one_and_what_it_leads_to_is_changed(path: Path) -> None:
+    add(path, 1)
+    link = path.with_name("link.toml")
+    link.symlink_to(path)
+    add(link, 2)
+    assert link.is_symlink()
+    assert len(open_keys(path).current) == 2

@@ -26,14 +26,17 @@ def open_keys(path: str | Path, *, clock: Callable[[], float] | None = None) -> 
 
 
 @contextlib.contextmanager
-def changing(path: Path) -> Iterator[dict[str, ApiKey]]:
-    """The keys of a file, to be changed in place: what they are at the end is written. A file that is not there is one
-    without keys.
+def changing(path: Path, *, may_begin: bool = False) -> Iterator[dict[str, ApiKey]]:
+    """The keys of a file, to be changed in place: what they are at the end is written, with the owner and the mode that
+    the file had. With `may_begin` one that is not there is one without keys. A hidden file beside it is the lock.
 
     Raises:
         FileError: what is there is no such file.
-        OSError: it can't be written.
+        OSError: there is none, or it can't be written.
     """
+    path = path.resolve()
+    if not may_begin:
+        path.stat()
     lock = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -45,12 +48,16 @@ def changing(path: Path) -> Iterator[dict[str, ApiKey]]:
 
 
 def _write(path: Path, document: bytes) -> None:
+    before = path.stat() if path.exists() else None
     successor = path.with_name(f".{path.name}.new")
     descriptor = os.open(successor, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
     try:
         with open(descriptor, "wb", closefd=False) as file:
             file.write(document)
-        os.fchmod(descriptor, _MODE)
+        if before is not None:
+            # The server may run as somebody else than whoever changes its keys.
+            os.fchown(descriptor, before.st_uid, before.st_gid)
+        os.fchmod(descriptor, _MODE if before is None else before.st_mode & 0o777)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
