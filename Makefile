@@ -1,6 +1,6 @@
 # `make demo` and `make test` need nothing but a Python >= 3.12; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format sim fuzz recovery deploys storms bench bench-http2 test-node test-vllm lock clean
+.PHONY: help setup demo serve test check format sim audit fuzz recovery deploys storms bench bench-http2 test-node test-vllm lock clean
 ARGS ?=
 BIN := .venv/bin
 
@@ -29,6 +29,9 @@ format: .venv/.ready ## rewrite the code in the house style
 
 sim: .venv/.ready ## simulate sessions with faults (ARGS="--seeds 10000", ARGS="--seed 7" shows one)
 	@$(BIN)/parley simulate --seeds 1000 $(ARGS)
+
+audit: .venv/.ready ## look the locked releases up for known vulnerabilities (needs PyPI's service)
+	@sh scripts/audit.sh $(ARGS)
 
 fuzz: .venv/.ready ## throw broken bytes at the codec, the signatures and the HTTP/2 adapter (ARGS="--minutes 10")
 	@$(BIN)/python -m tests.fuzz $(or $(ARGS),--minutes 1)

@@ -29,6 +29,7 @@ _SECURED_PER_TURN_MAX = 4
 """A handshake takes about a millisecond of the loop's time."""
 _LINGER_S = 1.0
 _HEAD_MAX_BYTES = 16_384
+_READ_BYTES = 4_096
 _LINE_MAX_BYTES = 8_190
 """aiohttp's own bound for a request's first line and for a field."""
 
@@ -50,8 +51,9 @@ class DoorLimits:
     receive_buffer_bytes: int = 131_072
 
 
-class Visitor(asyncio.Protocol):
-    """A connection whose request's head is read, until it is handed over.
+class Visitor(asyncio.BufferedProtocol):
+    """A connection whose request's head is read, until it is handed over; a little at a time, for nothing of what
+    comes behind it is wanted before somebody has said whose it is.
 
     What is done when a connection is made is done for all that are made in one turn of the loop, and so as little as
     can be.
@@ -61,6 +63,7 @@ class Visitor(asyncio.Protocol):
         self._door = door
         self._accepted = accepted
         self._received = bytearray()
+        self._room: bytearray | None = None
         self._head_bytes = 0
         self._is_turned_away = False
         self._transport: asyncio.Transport | None = None
@@ -96,11 +99,18 @@ class Visitor(asyncio.Protocol):
         if self._on_lost is not None:
             self._on_lost()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Where to read into. There is none as long as nothing comes."""
+        if self._room is None:
+            self._room = bytearray(_READ_BYTES)
+        return self._room
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Bytes came, cut anywhere."""
+        assert self._room is not None, "it was read into"
         if self._is_turned_away:
             return
-        self._received += data
+        self._received += memoryview(self._room)[:nbytes]
         if self._head_bytes or self._transport is None:
             return
         end = self._received.find(b"\r\n\r\n")
@@ -126,6 +136,7 @@ class Visitor(asyncio.Protocol):
         connection is gone."""
         transport = self._leave()
         self._received.clear()
+        self._room = None
         if transport.is_closing():
             return
         if self._door.has_tls:
