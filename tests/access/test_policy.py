@@ -88,6 +88,12 @@ def test_the_own_tenant_of_a_caller_of_none_is_its_principal() -> None:
     assert Policy([rule()]).decide(alone, "start", Target(alone.tenant_name)).is_allowed
 
 
+@pytest.mark.parametrize("action", ACTIONS)
+def test_who_says_to_be_the_node_does_not_own_it(action: Action) -> None:
+    impostor = Caller("1" * 64, "jwt:https://issuer#somebody", "node")
+    assert not Policy([rule()]).decide(impostor, action, NODE_TARGET).is_allowed
+
+
 class TestWithoutAFile:
     @pytest.mark.parametrize("action", ACTIONS)
     def test_everybody_may_begin_and_resume_in_their_own_tenant(self, action: Action) -> None:

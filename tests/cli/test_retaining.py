@@ -13,7 +13,7 @@ from parley.core.content import Text
 from parley.store.retention.archive import Archive
 from parley.store.retention.entry import KeptAudio, KeptTurn
 from parley.store.retention.envelope import FileEnvelope
-from tests.server.test_admin_retained import SOUND, Scene, Watched
+from tests.server.test_admin_retained import SOUND, AuditNotes, Scene
 from tests.store.retention.records import key_file
 from tests.support.admin import AdminApi, free_port
 from tests.support.gateway import GatewayStarter
@@ -30,7 +30,7 @@ async def scene(start_gateway: GatewayStarter, tmp_path: Path, monkeypatch: pyte
     retention = {"directory": str(tmp_path / "kept"), "key_file": str(key)}
     gateway = await start_gateway(admin={"port": port}, retention=retention)
     archive = Archive(tmp_path / "kept", FileEnvelope(key))
-    scene = Scene(gateway, AdminApi(port), archive, Watched())
+    scene = Scene(gateway, AdminApi(port), archive, AuditNotes())
     scene.allow("observe", "read", "end")
     yield scene
     archive.close()

@@ -24,6 +24,7 @@ from tests.support.chaos_proxy import ChaosProxy
 from tests.support.crt import aws_environment as aws_environment
 from tests.support.crt import crt as crt
 from tests.support.fake_vllm import FakeVllm
+from tests.support.gateway import GatewayStarter
 from tests.support.sound import pcm
 from tests.support.voxtral import transcript
 from tests.support.waiting import bounded
@@ -72,10 +73,11 @@ def text_of(events: list[Event], item: int) -> str:
     return "".join(event.text for event in events if isinstance(event, TextDelta) and event.item == item)
 
 
-async def test_words_arrive_as_over_a_websocket(gateway: SageMakerGateway) -> None:
+async def test_words_arrive_as_over_a_websocket(gateway: SageMakerGateway, start_gateway: GatewayStarter) -> None:
+    open_gateway = await start_gateway()
     audio = [pcm(2.0), pcm(1.0, 1)]
     heard_over = []
-    for url in (URL, gateway.ws_url):
+    for url in (URL, open_gateway.ws_url):
         async with connect(url) as session:
             for turn in audio:
                 await say(session, turn)

@@ -1,5 +1,6 @@
 """A session from a state: one that holds is gone on with, any other refused, also where assertions are switched off."""
 
+import base64
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parley.core import events as ev
-from parley.core.content import Text
+from parley.core.content import Audio, Text
 from parley.core.limits import SessionLimits
 from parley.core.profile import VOXTRAL
 from parley.core.session import Session
@@ -27,6 +28,8 @@ from parley.core.snapshot import (
 from .builders import FRAME, SECOND, audio, fails, give, says, transcribed
 
 WORD = Text.of(" word")
+PIECE = Audio(base64.b64encode(bytes(2 * FRAME)), FRAME)
+"""What can be cut anywhere, as a replay may do."""
 TURN = TurnState(
     item=2,
     begin=SECOND,
@@ -37,7 +40,7 @@ TURN = TurnState(
     failures=1,
     top=2 * FRAME,
     transcript=TranscriptState(((FRAME, WORD),), ((2 * FRAME, WORD),), 0, 2 * FRAME, 0, False, 5),
-    journal=JournalState(1, FRAME, tuple(audio(samples=FRAME) for _ in range(5))),
+    journal=JournalState(1, FRAME, (PIECE,) * 5),
     holes=((2 * FRAME, 2 * FRAME, 100),),
 )
 LOSS = RecoveryState(3 * FRAME, "upstream-closed", had_leg=True, replayed_from=FRAME, lost=((0, 5),))

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hyperframe.frame import Frame, SettingsFrame
 
 from parley.wire.event_stream import CONTENT_TYPE
 from tests.server.http2_gateway import Http2Gateway
@@ -23,7 +24,12 @@ ANNOUNCED_BYTES = 200_000_000
 BEHIND_BYTES = 1_000_000
 """What is sent behind a head although nobody has asked for it."""
 HELD_MAX_BYTES = 16_384
-"""More than a head may have, and what a refused request may cost at most on top of one without a body."""
+"""What an upgrade may cost at most on top of one with nothing behind it."""
+LEFT_MAX_BYTES = 65_536
+"""What may be left of a refused request: the log's records of it, and what the libraries keep for the next one."""
+READ_MAX_BYTES = {"http": 3 * 256_000, "admin": 3 * 256_000, "http2": 2 * 65_535}
+"""What may come behind a head before there is an answer, for a moment: uvloop reads up to 256,000 bytes at once, which
+aiohttp copies; HTTP/2 has its window. How much is announced, or sent, does not matter."""
 
 WRONG = {"Authorization": "Bearer parley_0123456789ab_" + "x" * 43}
 NONE: dict[str, str] = {}
@@ -56,8 +62,9 @@ def http2(headers: dict[str, str], behind_bytes: int) -> bytes:
     lowered = {name.lower(): value for name, value in headers.items()}
     fields = request_fields(HTTP2_PATH, {"content-type": CONTENT_TYPE, **lowered})
     data = b"x" * 16_384
-    frames = [headers_frame(1, fields), *(data_frame(1, data) for _ in range(min(behind_bytes // len(data), 3)))]
-    return PREFACE + serialized(frames)
+    frames: list[Frame] = [headers_frame(1, fields)]
+    frames += [data_frame(1, data) for _ in range(min(behind_bytes // len(data), 3))]
+    return PREFACE + serialized([SettingsFrame(0), *frames])
 
 
 ASKED: dict[str, tuple[str, Requests]] = {
@@ -80,9 +87,9 @@ class Stage:
         self.vllm = vllm
 
     @property
-    def done(self) -> tuple[int, int, int, int]:
-        """Connections and requests upstream, sessions that live, and those that have ended."""
-        return len(self.vllm.connections), len(self.vllm.requests), len(self.live), self.live.ended
+    def done(self) -> tuple[int, int, int]:
+        """Streams that were opened upstream, sessions that live, and those that have ended."""
+        return len(self.vllm.sessions), len(self.live), self.live.ended
 
 
 @pytest.fixture
@@ -123,17 +130,25 @@ def _exchange(port: int, data: bytes, answer: bytearray) -> int:
         return size
 
 
-async def peak_bytes(stage: Stage, what: str, headers: dict[str, str], behind_bytes: int) -> int:
-    """The most memory that the process takes in answering it."""
+async def until_freed(bytes_max: int) -> None:
+    """Wait until no more memory is taken than this."""
+    while tracemalloc.get_traced_memory()[0] > bytes_max:
+        gc.collect()
+        await asyncio.sleep(0)
+
+
+async def cost_bytes(stage: Stage, what: str, headers: dict[str, str], behind_bytes: int) -> int:
+    """The most memory that the process takes in answering it, all of which it gives back when the client is gone."""
     listener, made = ASKED[what]
     data, answer = made(headers, behind_bytes), bytearray(16_384)
-    for _ in range(2):
+    for _ in range(3):
         # Once to have everything be imported and cached that is.
         answer[:] = bytes(len(answer))
         with traced():
             before, _ = tracemalloc.get_traced_memory()
             await bounded("the answer", asyncio.to_thread(_exchange, stage.ports[listener], data, answer))
             _, peak = tracemalloc.get_traced_memory()
+            await bounded("it is let go of", until_freed(before + LEFT_MAX_BYTES))
     assert (b"invalid-token" if headers else b"credentials-missing") in answer, bytes(answer[:600])
     return peak - before
 
@@ -144,8 +159,7 @@ async def test_nothing_is_opened_begun_or_held_for_whoever_is_refused(
     stage: Stage, what: str, headers: dict[str, str]
 ) -> None:
     before = stage.done
-    bare = await peak_bytes(stage, what, headers, 0)
-    with_body = await peak_bytes(stage, what, headers, BEHIND_BYTES)
-    print("PEAK", what, bare, with_body)
-    assert stage.done == before
-    assert with_body - bare < HELD_MAX_BYTES
+    bare = await cost_bytes(stage, what, headers, 0)
+    with_body = await cost_bytes(stage, what, headers, BEHIND_BYTES)
+    assert stage.done == before == (0, 0, 0)
+    assert with_body - bare < (HELD_MAX_BYTES if what == "an upgrade" else READ_MAX_BYTES[ASKED[what][0]])

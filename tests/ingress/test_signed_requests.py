@@ -1,6 +1,6 @@
 """Signature Version 4 on WebSockets and plain HTTP, as botocore signs, to a real gateway."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -69,21 +69,22 @@ async def test_a_presigned_websocket_has_a_session(guarded: RunningGateway, log:
 
 
 @pytest.mark.parametrize(
-    ("headers", "status", "code"),
+    ("make", "status", "code"),
     [
-        ({}, 401, "credentials-missing"),
-        ({"Authorization": "Bearer somebody"}, 401, "invalid-token"),
-        ({"Authorization": "AWS4-HMAC-SHA256 nonsense"}, 403, "not-authenticated"),
-        (signed_headers("/v1/realtime", authority="parley.test", service="s3"), 403, "invalid-signature"),
-        (signed_headers("/v1/realtime", authority="another.test"), 403, "invalid-signature"),
-        (signed_headers("/v1/models", authority="parley.test"), 403, "invalid-signature"),
-        (signed_headers("/v1/realtime", authority="parley.test", time_s=1e9), 403, "clock-skew"),
+        (dict, 401, "credentials-missing"),
+        (lambda: {"Authorization": "Bearer somebody"}, 401, "invalid-token"),
+        (lambda: {"Authorization": "AWS4-HMAC-SHA256 nonsense"}, 403, "not-authenticated"),
+        (lambda: signed_headers("/v1/realtime", authority="parley.test", service="s3"), 403, "invalid-signature"),
+        (lambda: signed_headers("/v1/realtime", authority="another.test"), 403, "invalid-signature"),
+        (lambda: signed_headers("/v1/models", authority="parley.test"), 403, "invalid-signature"),
+        (lambda: signed_headers("/v1/realtime", authority="parley.test", time_s=1e9), 403, "clock-skew"),
     ],
 )
 async def test_any_other_upgrade_is_refused(
-    guarded: RunningGateway, vllm: FakeVllm, headers: Mapping[str, str], status: int, code: str
+    guarded: RunningGateway, vllm: FakeVllm, make: Callable[[], dict[str, str]], status: int, code: str
 ) -> None:
-    response = await (await guarded.raw()).upgrade(**headers)
+    # Signed here and now: a signature is good for minutes.
+    response = await (await guarded.raw()).upgrade(**make())
     assert (response.status, response.error["code"]) == (status, code)
     assert vllm.sessions == []
 

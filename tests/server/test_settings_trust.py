@@ -80,6 +80,12 @@ def test_an_admin_port_that_others_reach_asks_somebody() -> None:
     ("assignments", "message"),
     [
         ((JWT,), "access.jwt_audience is needed with access.jwt_issuer"),
+        (("access.jwt_issuer=us", "access.jwt_audience=p"), "access.jwt_issuer must be an https:// URL"),
+        (("access.jwt_issuer=http://[", "access.jwt_audience=p"), "access.jwt_issuer must be an https:// URL"),
+        (
+            ("access.jwt_issuer=us", "access.jwt_audience=p", "access.jwt_keys_url=http://192.0.2.1/keys"),
+            "access.jwt_keys_url must be an https:// URL",
+        ),
         (("access.jwt_audience=parley",), "access.jwt_audience does nothing without access.jwt_issuer"),
         (("access.jwt_keys_url=https://i.example",), "access.jwt_keys_url does nothing without access.jwt_issuer"),
         (("access.jwt_keys_file=jwks",), "access.jwt_keys_file does nothing without access.jwt_issuer"),

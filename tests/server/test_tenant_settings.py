@@ -51,6 +51,7 @@ def test_a_tenant_is_all_the_clients_that_it_names(tmp_path: Path) -> None:
             entry('principals = ["Bearer hunter2"]'),
             "tenants, entry 1, principals: entry 1 must be a SHA-256: 64 digits from 0 to 9 and a to f",
         ),
+        (entry(name="node"), "tenants, entry 1, name can't be node, which permissions call the node itself"),
         (entry(KEY + "priority = 10"), "tenants, entry 1, priority must be a whole number from 0 to 9, not 10"),
         (entry(KEY + "priorty = 1"), "tenants, entry 1, priorty is not a key of it; did you mean priority?"),
         (entry() + entry(), "tenants name callers 2 times; put all its clients into one entry"),

@@ -31,7 +31,7 @@ AUDIO = pcm(1.0)
 TEXT = transcript(16_000)
 OFTEN_S = 0.02
 RARELY_S = 3_600.0
-ONE = key_set(jwk(RSA, kid="one"), jwk(EC, kid="curve"))
+ONE = key_set(jwk(RSA, kid="one"), jwk(EC, kid="curve"), jwk(RSA, kid="other-algorithm", alg="RS512"))
 TWO = key_set(jwk(ED, kid="two"))
 PUBLIC_PEM = RSA.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
@@ -250,6 +250,9 @@ FORGERIES: dict[str, Callable[[Issuer], str]] = {
     "a key of its own": lambda issuer: issuer.forged({"kid": "one", "jwk": jwk(OTHER_RSA)}, OTHER_RSA),
     "an address of its keys": lambda issuer: issuer.forged({"kid": "one", "jku": issuer.trap}, OTHER_RSA),
     "an address of its certificate": lambda issuer: issuer.forged({"kid": "one", "x5u": issuer.trap}, OTHER_RSA),
+    "a good signature and a key of its own": lambda issuer: issuer.forged({"kid": "one", "jwk": jwk(RSA)}),
+    "a good signature and an address of its keys": lambda issuer: issuer.forged({"kid": "one", "jku": issuer.trap}),
+    "a good signature by a key that is for another algorithm": lambda issuer: issuer.token(kid="other-algorithm"),
     "an address as the id of its key": lambda issuer: issuer.token(OTHER_RSA, kid=issuer.trap),
     "a path as the id of its key": lambda issuer: issuer.token(OTHER_RSA, kid="../../../../dev/null"),
     "a query as the id of its key": lambda issuer: issuer.token(OTHER_RSA, kid="x' OR '1'='1"),

@@ -1,6 +1,7 @@
 """What a test may not leave behind, and how to name it to the person who has to find it."""
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -50,8 +51,10 @@ def child_processes() -> Mapping[int, str]:
     """Every child of this process and its command line; nothing where the system does not tell."""
     found = {}
     for listing in _THREADS.glob("*/children"):
-        for pid in listing.read_text().split():
-            found[int(pid)] = _command_of(int(pid))
+        # A thread may end while it is looked at, and has no children then.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for pid in listing.read_text().split():
+                found[int(pid)] = _command_of(int(pid))
     return found
 
 

@@ -1,5 +1,6 @@
 """What may be done, and to what: the words that rules, refusals and the audit log use."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -10,6 +11,11 @@ ACTIONS: tuple[Action, ...] = get_args(Action)
 
 NODE = "node"
 """The tenant of what is no tenant's: the node itself, its model servers, its keys."""
+
+TENANT = re.compile(r"(?!node\Z)(?=.{1,63}\Z)[a-zA-Z0-9](-*[a-zA-Z0-9])*")
+"""The name of a tenant: 1 to 63 letters, digits and hyphens between them, and not the node's."""
+
+TENANT_RULE = "1 to 63 letters, digits and hyphens between them, and not `node`"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Protocol
 
-from parley.access.action import ACTIONS, Action, Target
+from parley.access.action import ACTIONS, NODE, Action, Target
 from parley.access.caller import OPERATOR, Caller
 
 OWN = "own"
@@ -54,7 +54,9 @@ class Rule:
 
     def _has_tenant(self, caller: Caller, tenant: str) -> bool:
         others = tuple(pattern for pattern in self.tenants if pattern != OWN)
-        return (OWN in self.tenants and tenant == caller.tenant_name) or _fits_any(tenant, others)
+        # A credential may name any tenant, but the node is nobody's own.
+        is_own = OWN in self.tenants and tenant == caller.tenant_name != NODE
+        return is_own or _fits_any(tenant, others)
 
 
 @dataclass(frozen=True, slots=True)

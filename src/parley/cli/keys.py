@@ -206,7 +206,8 @@ def _change[T](
 
 
 def _check(*, name: str, tenant: str, roles: tuple[str, ...], description: str) -> None:
-    from parley.access.keys.key_table import NAME, NAME_RULE, ROLE, ROLE_RULE, ROLES_MAX, TENANT, TENANT_RULE
+    from parley.access.action import TENANT, TENANT_RULE
+    from parley.access.keys.key_table import NAME, NAME_RULE, ROLE, ROLE_RULE, ROLES_MAX
 
     problems = []
     if not NAME.fullmatch(name):

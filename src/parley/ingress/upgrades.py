@@ -87,6 +87,10 @@ class Upgrades:
         except ParleyError as error:
             _log.info("refused a session: %s", error.code)
             return _refusal(error)
+        except Exception as error:
+            # picows would answer with the exception's text, which may hold anything.
+            _log.exception("an upgrade failed: %s", type(error).__name__)
+            return _refusal(ParleyError("internal-error"))
         arrival = Arrival(
             caller=caller,
             takes_binary=path == SAGEMAKER_PATH,

@@ -53,6 +53,8 @@ class IssuerKeys:
         self._url = url
         self._interval_s = interval_s
         self._jitter = jitter
+        # What is asked in the clear is on this machine, and no proxy may come between.
+        self._is_remote = (url or issuer).startswith("https:")
         self._wanted = asyncio.Event()
         self._is_failing = False
         source.on_wanted = self._wanted.set
@@ -61,7 +63,7 @@ class IssuerKeys:
         """Fetch until cancelled."""
         retry_s = _RETRY_FIRST_S
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-        async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as http:
+        async with aiohttp.ClientSession(timeout=timeout, trust_env=self._is_remote) as http:
             while True:
                 self._wanted.clear()
                 if await self._fetch(http):

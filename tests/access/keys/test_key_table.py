@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parley.access.action import TENANT
 from parley.access.keys.api_key import ApiKey
-from parley.access.keys.key_table import KEYS_MAX, NAME, ROLE, TENANT, format_api_keys, parse_api_keys
+from parley.access.keys.key_table import KEYS_MAX, NAME, ROLE, format_api_keys, parse_api_keys
 from parley.access.watched_file import FileError
 
 PLAIN = f'id = "0123456789ab"\nname = "captions"\nhash = "{"a" * 64}"\nsalt = "{"b" * 32}"\n'
@@ -40,7 +41,7 @@ _KEYS = st.builds(
     name=st.from_regex(NAME, fullmatch=True),
     salt=st.binary(min_size=16, max_size=16),
     hash=st.binary(min_size=32, max_size=32),
-    tenant=st.just("") | st.from_regex(TENANT, fullmatch=True),
+    tenant=st.just("") | st.from_regex("[a-z0-9](-[a-z0-9]){0,9}", fullmatch=True).filter(TENANT.fullmatch),
     roles=st.lists(st.from_regex(ROLE, fullmatch=True), max_size=3).map(tuple),
     description=st.text(
         st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="\x7f"), max_size=40

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import jwt
 
+from parley.access.action import TENANT
 from parley.access.caller import Caller
 from parley.access.identity import Identity, RequestHead
 from parley.access.jwt.key_set import KEY_ID_MAX_CHARS, VerificationKey
@@ -26,7 +27,6 @@ SUBJECT_MAX_CHARS = 256
 ROLES_MAX = 32
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
-_TENANT = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 _ROLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}")
 _FOREIGN = ("jwk", "jku", "x5c", "x5u", "crit")
 """Of a header: keys that the token brings along or says where to find, and what has to be understood (RFC 7515
@@ -143,7 +143,7 @@ class JwtMethod:
         tenant = claims.get(self._expects.tenant_claim) if self._expects.tenant_claim else None
         if tenant is None:
             return ""
-        if not isinstance(tenant, str) or not _TENANT.fullmatch(tenant):
+        if not isinstance(tenant, str) or not TENANT.fullmatch(tenant):
             raise _refused("The claim that names its tenant holds no name of one")
         return tenant
 

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from parley.access.action import TENANT, TENANT_RULE
 from parley.access.keys.api_key import ID, ApiKey
 from parley.access.toml_tables import Check, check_table, raise_problems, read_tables, text, texts, time_with_offset
 
@@ -29,10 +30,8 @@ ROLES_MAX = 16
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 ROLE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-TENANT = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 NAME_RULE = "1 to 64 letters, digits and _ . @ - that begin with a letter or digit"
 ROLE_RULE = "1 to 63 lower-case letters, digits and hyphens"
-TENANT_RULE = "1 to 63 letters, digits and hyphens between them"
 
 _HEADING = (
     "# API keys of Parley: only hashes of them. `parley keys` writes this file; what it does not know it would lose.\n"

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from parley.access.action import TENANT, TENANT_RULE
 from parley.access.sigv4.access_key import AccessKey
 from parley.access.sigv4.authorization import ACCESS_KEY_ID
 
@@ -33,7 +34,7 @@ _PATTERNS = {
     "secret_access_key": (re.compile(r"[!-~]{16,128}"), "16 to 128 printable ASCII characters without a space"),
     "session_token": (re.compile(r"[!-~]{1,4096}"), "1 to 4096 printable ASCII characters without a space"),
     "principal": (re.compile(r"[^\x00-\x1f\x7f]{1,128}"), "1 to 128 characters"),
-    "tenant": (re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"), "1 to 63 letters, digits and hyphens between them"),
+    "tenant": (TENANT, TENANT_RULE),
     "description": (re.compile(r"[^\x00-\x1f\x7f]{0,256}"), "at most 256 characters on one line"),
 }
 

@@ -17,6 +17,7 @@ from parley.access.gate import Gate
 from parley.access.identity import Identity
 from parley.core.errors import ParleyError
 from parley.ingress.answers import error_response, method_not_allowed, name_server
+from parley.ingress.continuing import refuse_body
 from parley.ingress.door import Door, DoorLimits, Visitor
 from parley.ingress.request_heads import of_request
 from parley.server.addresses import is_loopback
@@ -47,6 +48,9 @@ def admin_application(operations: Operations, gate: Gate, *, is_local: bool) -> 
                 _check_host(request.host)
             return await handler(request)
         except ParleyError as error:
+            if request.can_read_body and not request.content.is_eof():
+                # Nothing of a body is read of whoever may not send one.
+                return _unstored(refuse_body(request, error))
             return _error(error)
         except web.HTTPNotFound:
             return _error(ParleyError("not-found", "See /admin/v1/openapi.json."))

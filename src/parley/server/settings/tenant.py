@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from parley.access.action import NODE
 from parley.access.principal import principal_of_key
 from parley.server.settings.types import AwsName, CountOrAuto, Names, Priority, RetentionName, setting
 
@@ -56,6 +57,8 @@ class TenantSettings:
 
 def tenant_problems(tenant: TenantSettings) -> Iterator[str]:
     """What is wrong with an entry although each value is of its type."""
+    if tenant.name == NODE:
+        yield f"name can't be {NODE}, which permissions call the node itself"
     for number, principal in enumerate(tenant.principals, 1):
         if not _PRINCIPAL.fullmatch(principal):
             # It may be the header itself, which holds a key.

@@ -1,6 +1,7 @@
 """What is wrong with settings of trust although each value is of its type: above all, doors that stand open."""
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from parley.server.addresses import is_loopback
 from parley.server.settings.document import AdminSettings, ServerSettings, Settings
@@ -82,6 +83,13 @@ def _of_access(access: AccessSettings) -> Iterator[tuple[str, str]]:
             "access.jwt_audience is needed with access.jwt_issuer: tokens that were made for other services would be "
             "taken",
         )
+    for key, url in (("jwt_keys_url", access.jwt_keys_url), ("jwt_issuer", _asked(access))):
+        if url and not _may_be_asked(url):
+            yield (
+                f"access.{key}",
+                f"access.{key} must be an https:// URL for keys to be fetched from there; http:// is for this machine "
+                "alone. Otherwise name the issuer's keys in access.jwt_keys_url or access.jwt_keys_file",
+            )
     if access.jwt_keys_url and access.jwt_keys_file:
         yield "access.jwt_keys_url", "access.jwt_keys_url and access.jwt_keys_file can't both be set"
     if not access.jwt_issuer:
@@ -95,6 +103,20 @@ def _of_access(access: AccessSettings) -> Iterator[tuple[str, str]]:
             "access.browser_tokens",
             f"access.browser_tokens needs another kind of credentials to have them made with: set {_METHODS}",
         )
+
+
+def _asked(access: AccessSettings) -> str:
+    """The issuer, where it is asked itself for where its keys are."""
+    return "" if access.jwt_keys_url or access.jwt_keys_file else access.jwt_issuer
+
+
+def _may_be_asked(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)))
 
 
 def _of_certificates(settings: Settings) -> Iterator[tuple[str, str]]:
