@@ -13,9 +13,10 @@ from parley.core.content import Text
 from parley.store.retention.archive import Archive
 from parley.store.retention.entry import KeptAudio, KeptTurn
 from parley.store.retention.envelope import FileEnvelope
-from tests.server.test_admin_retained import SOUND, AuditNotes, Scene
+from tests.server.test_admin_retained import SOUND, Scene
 from tests.store.retention.records import key_file
 from tests.support.admin import AdminApi, free_port
+from tests.support.audit import AuditNotes
 from tests.support.gateway import GatewayStarter
 from tests.support.sound import wav
 
