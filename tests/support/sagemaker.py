@@ -182,7 +182,14 @@ class _ServerConnection(asyncio.Protocol):
         self._server.changes.notify()
 
     def data_received(self, data: bytes) -> None:
-        for event in self._wire.receive_data(data):
+        try:
+            events = self._wire.receive_data(data)
+        except h2.exceptions.ProtocolError:
+            # What was on its way when the connection was ended from here.
+            if self._wire.state_machine.state is not h2.connection.ConnectionState.CLOSED:
+                raise
+            return
+        for event in events:
             match event:
                 case h2.events.RequestReceived(stream_id=stream_id, headers=headers):
                     assert stream_id is not None

@@ -18,6 +18,7 @@ from aws_sdk_sagemaker_runtime_http2.models import (
     ResponseStreamEventPayloadPart,
 )
 
+from parley.aws.ending import end_tasks
 from parley.aws.failure import AwsError, lost, stream_error
 from parley.aws.options import AwsOptions
 from parley.aws.transport import StreamTransport
@@ -140,9 +141,7 @@ class AwsStream:
         self._sink = None
         self._is_over.set()
         current = asyncio.current_task()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.wait([task for task in self._tasks if task is not current])
+        await end_tasks(task for task in self._tasks if task is not current)
         await self._transport.settle(self._options.close_timeout_s)
 
     def drop(self) -> None:

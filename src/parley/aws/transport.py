@@ -11,6 +11,7 @@ from smithy_http import tuples_to_fields
 from smithy_http.aio import HTTPResponse
 
 from parley.aws.connector import Connector
+from parley.aws.ending import end_tasks
 from parley.aws.exchange import Exchange, Vanished
 from parley.aws.failure import AwsError, Refusal, connect_error
 
@@ -70,10 +71,7 @@ class StreamTransport:
         """Drop the stream and wait for what belongs to it, the connection for `timeout_s` at most."""
         self._is_settled = True
         self.reset()
-        if self._requesting is not None:
-            self._requesting.cancel()
-        if tasks := [task for task in (self._requesting, self._writer) if task is not None]:
-            await asyncio.wait(tasks)
+        await end_tasks(task for task in (self._requesting, self._writer) if task is not None)
         if self.exchange is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):

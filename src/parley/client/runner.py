@@ -134,6 +134,8 @@ class Runner:
             # Also for whoever is interrupted meanwhile: the task closes its connection within a bound, and is awaited.
             if self._is_dialing or not self._machine.has_ended:
                 task.cancel()
+            # It may be waiting for work, of which there is none any more.
+            self._has_work.set()
             await asyncio.wait((task,))
         if not task.cancelled() and (error := task.exception()) is not None:
             raise error
@@ -212,8 +214,8 @@ class Runner:
     async def _work(self) -> None:
         self._has_work.clear()
         self._step()
-        if self._has_work.is_set():
-            # The step made more work; the reader of its events comes first.
+        if self._has_work.is_set() or self._machine.has_ended:
+            # The step made more work, or the last one was done; the reader of its events comes first.
             await asyncio.sleep(0)
         else:
             times = (self._machine.next_deadline(), self._renew_at)
