@@ -62,6 +62,14 @@ def test_a_change_is_seen_at_the_next_look_and_said(place: Place, caplog: pytest
     assert caplog.messages == ["read the texts anew"]
 
 
+def test_how_many_there_are_is_said_where_they_can_be_counted(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    file = WatchedFile(place.path, lambda document: dict.fromkeys(document), "bytes", clock=lambda: place.now_s)
+    place.write("four")
+    place.now_s += LOOK_INTERVAL_S
+    assert len(file.current) == 4
+    assert caplog.messages == ["read the bytes anew: 4"]
+
+
 def test_a_change_is_told_to_whoever_wants_to_know_and_a_failing_one_is_not(place: Place) -> None:
     told: list[str] = []
     file = WatchedFile(

@@ -6,7 +6,7 @@ import os
 import shlex
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 FILE_MAX_BYTES = 262_144
@@ -94,7 +94,9 @@ class WatchedFile[T]:
         except FileError as error:
             _log.warning("the %s stay as they were: %s", self._what, " ".join(error.problems))
         else:
-            _log.info("read the %s anew", self._what)
+            # Never what they are.
+            count = f": {len(self._value)}" if isinstance(self._value, Mapping) else ""
+            _log.info("read the %s anew%s", self._what, count)
             if self._on_change is not None:
                 self._on_change()
 

@@ -22,6 +22,7 @@ _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _SPAN = re.compile(r"(\d{1,12})([smhdw])")
 _SPAN_MAX_S = 36_525 * 86_400
 _ID_MIN_CHARS = 4
+_BEGINNING_OF_ID = re.compile(rf"[0-9a-f]{{{_ID_MIN_CHARS},12}}")
 
 _FILE = click.option(
     "--file",
@@ -200,9 +201,12 @@ def _change[T](
     except FileError as error:
         raise Failure(*(f"keys-unusable: {problem}" for problem in error.problems)) from None
     except FileNotFoundError:
+        if may_begin:
+            raise Failure(f"keys-unwritable: There is no folder {path.parent}; make it first.") from None
         raise Failure(f"keys-not-found: There is no file {path}. `parley keys create --file` begins one.") from None
     except OSError as error:
-        raise Failure(f"keys-unwritable: {path}: {os.strerror(error.errno or 0)}.") from None
+        advice = " Run it as whoever owns it, or as root." if isinstance(error, PermissionError) else ""
+        raise Failure(f"keys-unwritable: {path}: {os.strerror(error.errno or 0)}.{advice}") from None
 
 
 def _check(*, name: str, tenant: str, roles: tuple[str, ...], description: str) -> None:
@@ -223,8 +227,12 @@ def _check(*, name: str, tenant: str, roles: tuple[str, ...], description: str) 
 
 
 def _find(keys: "dict[str, ApiKey]", key_id: str) -> "ApiKey":
-    if len(key_id) < _ID_MIN_CHARS:
-        raise Misuse(f"invalid-usage: ID is to be an id, or its first {_ID_MIN_CHARS} characters or more.")
+    if not _BEGINNING_OF_ID.fullmatch(key_id):
+        # Without what it is: it may be a key.
+        raise Misuse(
+            "invalid-usage: ID is to be an id as `parley keys list` shows it, or its first "
+            f"{_ID_MIN_CHARS} characters or more, and never the key itself."
+        )
     found = [key for key in keys.values() if key.id.startswith(key_id)]
     if len(found) == 1:
         return found[0]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from parley.access.action import ACTIONS, NODE, Action, Target
-from parley.access.caller import Caller, Method
+from parley.access.caller import OPERATOR, Caller, Method
 from parley.cli.failure import Misuse
 
 if TYPE_CHECKING:
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 _REFUSED = 1
 _WHAT_KEYS = ("tenant", "endpoint", "model")
-_METHODS = {"aws": "sigv4", "key": "api-key", "jwt": "jwt", "certificate": "certificate", "operator": "operator-token"}
+_METHODS = {"aws": "sigv4", "key": "api-key", "jwt": "jwt", "certificate": "certificate"}
+_OPERATORS_METHOD = "operator-token"
 
 _FILE = click.option(
     "--file",
@@ -58,18 +59,12 @@ def check(
 ) -> None:
     """Explain whether WHO may do ACTION to WHAT.
 
-    WHO is a caller as rules name it, such as key:captions, aws:AKID or jwt:ISSUER#SUBJECT. WHAT is `node`, or any of
-    tenant=NAME, endpoint=NAME and model=NAME; without a tenant it is WHO's own. What isn't given is not known: nobody
-    starts by a rule that asks for it. Exit status: 0 allowed, 1 refused.
+    WHO is a caller as rules name it, such as key:captions, aws:AKID, jwt:ISSUER#SUBJECT or operator. WHAT is `node`, or
+    any of tenant=NAME, endpoint=NAME and model=NAME; without a tenant it is WHO's own. What isn't given is not known,
+    as endpoint and model are not to a server when a session is resumed: nobody starts by a rule that asks for it. Exit
+    status: 0 allowed, 1 refused, 2 wrong usage or a file that is wrong.
     """
-    from parley.access.principal import principal_of_key
-
-    kind = who.partition(":")[0]
-    if kind not in _METHODS:
-        raise Misuse(f"invalid-usage: WHO is to begin with one of {', '.join(f'{one}:' for one in _METHODS)}.")
-    method: Method = next(one for one in get_args(Method) if one == _METHODS[kind])
-    principal = principal_of_key(who.partition(":")[2] if kind == "aws" else who)
-    caller = Caller(principal, who, tenant, frozenset(roles), method)
+    caller = _caller(who, tenant, roles)
     target = _target(what, caller)
     policy = _policy(path)
     decision = policy.decide(caller, action, target)
@@ -85,21 +80,74 @@ def _reasons(policy: "Policy", caller: Caller, action: Action, target: Target) -
     applying = [rule for rule in policy.rules if rule.applies(caller, action, target)]
     denying = [rule for rule in applying if not rule.allows]
     if denying:
-        lines = [f'the rule "{rule.name}" denies it' for rule in denying]
+        lines = [f'the rule "{rule.name}" denies it{_for_any(rule, action, target)}' for rule in denying]
         beaten = [
             f'the rule "{rule.name}" would allow it, but a rule that denies beats it'
             for rule in applying
             if rule.allows
         ]
         return lines + beaten
+    near = [_near_miss(rule, caller, action, target, is_allowed=bool(applying)) for rule in policy.rules]
+    told = [line for line in near if line]
     if applying:
-        return [f'the rule "{rule.name}" allows it' for rule in applying]
-    near = [
-        f'the rule "{rule.name}" would allow it, but is not of {missing[0]}'
-        for rule in policy.rules
-        if rule.allows and len(missing := rule.missing(caller, action, target)) == 1
-    ]
-    return ["no rule allows it", *near]
+        return [f'the rule "{rule.name}" allows it{_for_any(rule, action, target)}' for rule in applying] + told
+    return ["no rule allows it", *told]
+
+
+def _near_miss(rule: "Rule", caller: Caller, action: Action, target: Target, *, is_allowed: bool) -> str:
+    """Why a rule that would decide otherwise does not, where it lacks but one thing; empty where it lacks more."""
+    missing = rule.missing(caller, action, target)
+    if not missing or rule.allows == is_allowed:
+        return ""
+    verb = "allow" if rule.allows else "deny"
+    unknown, give = _unknown(rule, action, target)
+    if give and all(what in {f"this {one}" for one in unknown} for what in missing):
+        return f'the rule "{rule.name}" would {verb} it for some {_plural(unknown)} alone: {give}'
+    if rule.allows and len(missing) == 1:
+        return f'the rule "{rule.name}" would allow it, but is not of {missing[0]}'
+    return ""
+
+
+def _for_any(rule: "Rule", action: Action, target: Target) -> str:
+    """What to add where a rule decides although it names some, as it isn't known which it is about."""
+    unknown, give = _unknown(rule, action, target)
+    if not unknown:
+        return ""
+    return f" for any {' and '.join(unknown)}, though it names some{give and f': {give}'}"
+
+
+def _unknown(rule: "Rule", action: Action, target: Target) -> tuple[tuple[str, ...], str]:
+    """Which of endpoint and model a rule names some of while the question has none, and what to add to the question:
+    nothing where a server doesn't know them either."""
+    if target.tenant == NODE:
+        return (), ""
+    asked = (("endpoint", rule.endpoints, target.endpoint), ("model", rule.models, target.model))
+    unknown = tuple(name for name, patterns, value in asked if not value and "*" not in patterns)
+    is_asked = bool(unknown) and action != "resume"
+    return unknown, f"give {' '.join(f'{name}=NAME' for name in unknown)}" if is_asked else ""
+
+
+def _plural(names: tuple[str, ...]) -> str:
+    return " and ".join(f"{name}s" for name in names)
+
+
+def _caller(who: str, tenant: str, roles: tuple[str, ...]) -> Caller:
+    """A caller of this name, as the server makes it of its credentials."""
+    from parley.access.operator_token import OPERATOR_NAME
+    from parley.access.principal import principal_of_key
+
+    kind, _, name = who.partition(":")
+    is_operator = who == OPERATOR_NAME
+    if not is_operator and (kind not in _METHODS or not name):
+        raise Misuse(
+            f"invalid-usage: WHO is to be `{OPERATOR_NAME}`, or a name after one of "
+            f"{', '.join(f'{one}:' for one in _METHODS)}."
+        )
+    shown_by = _OPERATORS_METHOD if is_operator else _METHODS[kind]
+    method: Method = next(one for one in get_args(Method) if one == shown_by)
+    # Of the token's holder alone the role is certain.
+    all_roles = frozenset((*roles, OPERATOR) if is_operator else roles)
+    return Caller(principal_of_key(name if kind == "aws" else who), who, tenant, all_roles, method)
 
 
 def _target(what: tuple[str, ...], caller: Caller) -> Target:
@@ -108,7 +156,7 @@ def _target(what: tuple[str, ...], caller: Caller) -> Target:
     values: dict[str, str] = {}
     for one in what:
         key, equals, value = one.partition("=")
-        if not equals or key not in _WHAT_KEYS or key in values:
+        if not equals or not value or key not in _WHAT_KEYS or key in values:
             raise Misuse(
                 f"invalid-usage: WHAT is `{NODE}`, or any of {', '.join(f'{k}=NAME' for k in _WHAT_KEYS)}, not {one}."
             )

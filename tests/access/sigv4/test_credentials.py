@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from parley.access.sigv4.credentials import FILE_MAX_BYTES, LOOK_INTERVAL_S, AccessKeys, CredentialsError, KeyFile
+from parley.access.sigv4.access_key import AccessKeys
+from parley.access.sigv4.credentials import CredentialsError, KeyFile
+from parley.access.watched_file import FILE_MAX_BYTES, LOOK_INTERVAL_S, FileError
 from tests.access.sigv4.scene import Clock
 
 SECRET = "canary-secret-of-somebody"
@@ -236,6 +238,10 @@ def test_a_file_whose_mode_was_mended_is_read(place: Place) -> None:
     place.path.chmod(stat.S_IRUSR | stat.S_IWUSR)
     place.pass_time()
     assert keys.find("AKID2") is not None
+
+
+def test_its_error_is_one_of_files() -> None:
+    assert issubclass(CredentialsError, FileError)
 
 
 def test_neither_keys_nor_secrets_are_shown(place: Place) -> None:

@@ -6,14 +6,15 @@ from hypothesis import strategies as st
 
 from parley.access.sigv4 import key_table
 from parley.access.sigv4.access_key import AccessKey
-from parley.access.sigv4.key_table import KEYS_MAX, CredentialsError, parse_keys
+from parley.access.sigv4.key_table import KEYS_MAX, parse_keys
+from parley.access.watched_file import FileError
 
 SECRET = "canary-secret-of-somebody"
 PLAIN = f'[[key]]\naccess_key_id = "AKIDEXAMPLE"\nsecret_access_key = "{SECRET}"\n'
 
 
 def problems(document: str | bytes) -> tuple[str, ...]:
-    with pytest.raises(CredentialsError) as caught:
+    with pytest.raises(FileError) as caught:
         parse_keys(document if isinstance(document, bytes) else document.encode())
     assert "canary" not in str(caught.value)
     # The text of what led to it would be in a traceback.
@@ -44,12 +45,17 @@ def test_there_may_be_many_keys() -> None:
 
 def test_more_keys_than_the_bound_are_refused() -> None:
     document = "".join(PLAIN.replace("EXAMPLE", str(number)) for number in range(KEYS_MAX + 1))
-    assert problems(document) == ("There are 1001 keys in it; 1000 are allowed.",)
+    assert problems(document) == ("There are 1001 of [[key]] in it; 1000 are allowed.",)
 
 
-@pytest.mark.parametrize("document", ["", "# nothing\n", "key = []", "key = 1", "key = [1]", 'secret = "canary"'])
+@pytest.mark.parametrize("document", ["", "# nothing\n", "key = []", 'secret = "canary"'])
 def test_a_file_without_a_key_is_told_how_to_write_one(document: str) -> None:
     assert problems(document) == ("There is no key in it; write a table [[key]] for each.",)
+
+
+@pytest.mark.parametrize("document", ["key = 1", "key = [1]", 'key = "canary"'])
+def test_a_key_that_is_no_table_is_told_how_to_write_one(document: str) -> None:
+    assert problems(document) == ("key is not a list of tables; write [[key]] for each.",)
 
 
 def test_a_single_bracket_is_told_to_be_two() -> None:
@@ -150,15 +156,11 @@ def test_not_more_problems_are_told_than_anybody_reads() -> None:
     assert found[-1] == "and 10 problems more."
 
 
-def test_the_error_reads_as_its_problems() -> None:
-    assert str(CredentialsError("one", "two")) == "one\ntwo"
-
-
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_any_document_is_keys_or_an_error_that_says_something(document: bytes) -> None:
     try:
         keys = parse_keys(document)
-    except CredentialsError as error:
+    except FileError as error:
         keys = {}
         told = str(error)
     else:
