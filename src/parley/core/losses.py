@@ -6,7 +6,7 @@ from parley.core.errors import ParleyError
 from parley.core.leg import Leg, LegState
 from parley.core.legs import Legs
 from parley.core.limits import SessionLimits
-from parley.core.notices import Outcome, Recovered, Recovering
+from parley.core.notices import Intervals, Outcome, Recovered, Recovering
 from parley.core.outlet import Outlet
 from parley.core.recovery import Recovery
 from parley.core.snapshot import RecoveryState
@@ -15,10 +15,11 @@ from parley.core.turns import Turn
 
 class Losses:
     """The loss that is being repaired, `recovery`, if there is one; and the intervals on the session's cursor that were
-    decoded again and lost until now, `restored` and `missed`, which the session empties.
+    decoded again and lost until now, `restored` and `missed`, which the session empties. `restored_samples` and
+    `missed_samples` are how much that was since the session began.
     """
 
-    __slots__ = ("_jitter", "_legs", "_outlet", "_timeout_s", "missed", "recovery", "restored")
+    __slots__ = ("_jitter", "_legs", "_outlet", "_timeout_s", "missed", "missed_samples", "recovery", "restored", "restored_samples")
 
     def __init__(self, limits: SessionLimits, legs: Legs, outlet: Outlet, *, jitter: float) -> None:
         self._timeout_s = limits.recovery_timeout_s
@@ -28,6 +29,8 @@ class Losses:
         self.recovery: Recovery | None = None
         self.restored: list[tuple[int, int]] = []
         self.missed: list[tuple[int, int]] = []
+        self.restored_samples = 0
+        self.missed_samples = 0
 
     def begin(self, leg: Leg, turn: Turn, error: ParleyError, now: float, *, is_told: bool = True) -> Recovery:
         """A leg is lost, perhaps not the first. A loss that is not told is one that was meant: the client hears of it
@@ -73,6 +76,8 @@ class Losses:
         outcome = Outcome.RESTARTED if recovery.lost else Outcome.REHYDRATED if recovery.replayed else Outcome.RESUMED
         self.restored += recovery.replayed
         self.missed += recovery.lost
+        self.restored_samples += _samples(recovery.replayed)
+        self.missed_samples += _samples(recovery.lost)
         self._outlet.notice(Recovered(outcome, recovery.replayed, recovery.lost))
 
     def forget(self) -> None:
@@ -108,3 +113,7 @@ class Losses:
             self.restored.append(turn.interval(base, state.position))
         if base > said:
             self.missed.append(turn.interval(said, base))
+
+
+def _samples(intervals: Intervals) -> int:
+    return sum(end - begin for begin, end in intervals)

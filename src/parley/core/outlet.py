@@ -45,6 +45,11 @@ class Outlet:
         return self._outbox.held_bytes + self._ledger.bytes
 
     @property
+    def unsent_bytes(self) -> int:
+        """The memory of what waits for the client."""
+        return self._outbox.held_bytes
+
+    @property
     def is_blocking(self) -> bool:
         """Whether so much is held that nothing more is to be asked of the model."""
         return not self.is_open and self.policy is AtBound.BLOCK and self._outbox.is_full

@@ -28,7 +28,7 @@ from parley.core.retention import RetentionTerms
 from parley.core.snapshot import SessionState, StateError
 from parley.core.standing import Standing
 from parley.core.supply import Supply
-from parley.core.survey import Survey
+from parley.core.survey import Survey, TurnView
 from parley.core.tally import Tally
 from parley.core.turns import TurnQueue
 
@@ -173,7 +173,14 @@ class Session:
             dropped_s=self.tally.dropped_samples / SAMPLE_RATE,
             turns=len(self._turns),
             legs=len(self._supply.legs),
+            replayed_s=self._supply.losses.restored_samples / SAMPLE_RATE,
+            lost_s=self._supply.losses.missed_samples / SAMPLE_RATE,
+            unsent_bytes=self._outlet.unsent_bytes,
         )
+
+    def turn_views(self) -> tuple[TurnView, ...]:
+        """The turns that are not over, the oldest first."""
+        return tuple(turn.view() for turn in self._turns)
 
     def open(self, now: float) -> list[Effect]:
         """Begin: ask for the leg at once, so that it is there when the first audio is. A session that comes from

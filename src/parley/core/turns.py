@@ -8,11 +8,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from parley.core.content import Audio
+from parley.core.content import SAMPLE_RATE, Audio
 from parley.core.holes import Holes
 from parley.core.invariants import Invariant
 from parley.core.journal import PIECE_OVERHEAD_BYTES, Journal, cost_bytes
 from parley.core.snapshot import TurnState
+from parley.core.survey import TurnView
 from parley.core.transcript import Transcript
 
 
@@ -83,6 +84,11 @@ class Turn:
         """The audio between two positions on the session's cursor, with what was dropped between them."""
         first = self.cursor(begin)
         return first, max(first, self.begin + self.holes.end(end))
+
+    def view(self) -> TurnView:
+        """What may be shown of it."""
+        end = self.begin + self.journal.end + self.holes.samples
+        return TurnView(self.item, self.begin / SAMPLE_RATE, end / SAMPLE_RATE, self.closed, self.given_up)
 
     def failed_at(self, position: int) -> None:
         """A leg failed on it, having got this far."""
