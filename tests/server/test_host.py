@@ -16,10 +16,11 @@ from parley.core.profile import ModelProfile, profile_of
 from parley.core.ticket import Place
 from parley.ingress.attachment import SessionName
 from parley.server.admission_desk import AdmissionDesk, StreamPool
+from parley.server.client_port import ClientPort
 from parley.server.draining import Draining
 from parley.server.host import Host, Sources
 from parley.server.live_sessions import LiveSessions
-from parley.server.runner import ClientPort, SessionRunner
+from parley.server.runner import SessionRunner
 from parley.server.settings.tenant import TenantSettings
 from parley.server.tenants import Tenants
 from parley.upstream.health.health import HealthOptions, UpstreamHealth

@@ -19,9 +19,11 @@ from typing import Literal, TextIO
 
 from parley.core.errors import ParleyError
 
+RECORD_LOGGER = "parley.record"
+"""Where sessions' records go at their end."""
 MESSAGE_MAX_CHARS = 8192
 FIELD_MAX_CHARS = 256
-FIELDS_MAX = 32
+FIELDS_MAX = 40
 EXCEPTIONS_MAX = 8
 FRAMES_MAX = 30
 
@@ -55,12 +57,16 @@ def configure(
 ) -> None:
     """Write every record of `level` or above to `stream`, by default stderr.
 
-    `auto` is text when the stream is a terminal. Of the libraries only warnings are written. The last call holds.
+    `auto` is text when the stream is a terminal; text has no sessions' records. Of the libraries only warnings are
+    written. The last call holds.
     """
     target = stream or sys.stderr
     handler = ContentFreeHandler(target)
     as_text = format == "text" or (format == "auto" and target.isatty())
     handler.setFormatter(TextFormatter() if as_text else JsonFormatter())
+    if as_text:
+        # Forty numbers in a line are for programs.
+        handler.addFilter(lambda record: record.name != RECORD_LOGGER)
     root = logging.getLogger()
     for earlier in [one for one in root.handlers if isinstance(one, ContentFreeHandler)]:
         root.removeHandler(earlier)

@@ -65,6 +65,12 @@ class LoopLag:
         late_s = sorted(late for late, at in zip(self._late_s, self._at, strict=True) if at >= since)
         return LagView(window_s, _ms(late_s, 0.5), _ms(late_s, 0.99), _ms(late_s, 1.0))
 
+    def quantile_s(self, share: float, window_s: float = WINDOW_MAX_S) -> float:
+        """How late it was at the most in this share of the last so many seconds."""
+        since = self._clock() - window_s
+        late_s = sorted(late for late, at in zip(self._late_s, self._at, strict=True) if at >= since)
+        return _ms(late_s, share) / 1000
+
     def _set(self) -> None:
         loop = asyncio.get_running_loop()
         self._due = self._clock() + INTERVAL_S

@@ -5,8 +5,8 @@ runner ── events, effects ─► SessionObserver ── Mark ──┬─►
 server's sampler ── Sample ────────────────────────────┼─► metrics    what is counted over all sessions
                                                        └─► traces     one trace a session
 ```
-A mark's facts are numbers, and words of closed vocabularies (error codes, outcomes, reasons) or of the settings (names of
-model servers). Nothing that was said, by whom, or that lets anybody in can get into one.
+A mark's facts are numbers, and words of closed vocabularies (error codes, outcomes, reasons) or of the settings (names
+of model servers). Nothing that was said, by whom, or that lets anybody in can get into one.
 """
 
 from collections.abc import Mapping
@@ -59,8 +59,8 @@ class MarkKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Something happened `at_s` seconds after the session began on this node (before it: negative), when it had received
-    `cursor_s` seconds of audio."""
+    """Something happened `at_s` seconds after the session began on this node (before it: negative), when it had
+    received `cursor_s` seconds of audio."""
 
     kind: MarkKind
     at_s: float

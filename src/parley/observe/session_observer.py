@@ -1,7 +1,7 @@
 """What the events and effects of a session mean to whoever watches it: marks on its audio clock.
 
-The runner hands over each event that the core handled, with what the core wanted done. Most are audio and text of a turn
-that runs, which are no marks: those are passed over in one look.
+The runner hands over each event that the core handled, with what the core wanted done. Most are audio and text of a
+turn that runs, which are no marks: those are passed over in one look.
 """
 
 from collections.abc import Callable, Sequence
@@ -100,25 +100,34 @@ class SessionObserver:
             self._mark(MarkKind.AUTHENTICATED, authenticated_at, method=method)
         self._mark(MarkKind.BEGAN, now, taken_over=connected_at is None)
 
+    def opened(self, effects: Sequence[ef.Effect], now: float) -> None:
+        """Its work begins with these."""
+        self._done(effects, now)
+
     # ---- what happened
 
     def handled(self, event: ev.Event, effects: Sequence[ef.Effect], now: float) -> None:
         """An event was handled, and these effects are done next."""
+        if self._is_over:
+            return
         note = _EVENTS.get(type(event))
         if note is not None:
             note(self, event, now)
         self._is_release = type(event) in _RELEASES
-        for effect in effects:
-            note_effect = _EFFECTS.get(type(effect))
-            if note_effect is not None:
-                note_effect(self, effect, now)
-            elif self.awaits_text and type(effect) is ef.SendDelta and not effect.text.is_empty:
-                self.said(now)
+        self._done(effects, now)
         session = self._session
         if session.recovering != self._recovering:
             self._recovery(session.recovering, now)
         if session.tally.dropped_samples != self._dropped:
             self._drop(now)
+
+    def _done(self, effects: Sequence[ef.Effect], now: float) -> None:
+        for effect in effects:
+            note = _EFFECTS.get(type(effect))
+            if note is not None:
+                note(self, effect, now)
+            elif self.awaits_text and type(effect) is ef.SendDelta and not effect.text.is_empty:
+                self.said(now)
 
     def said(self, now: float) -> None:
         """The client was sent text of the turn at work, the first since it was asked for."""
@@ -127,6 +136,21 @@ class SessionObserver:
         if turn is not None and turn.text_at is None:
             turn.text_at = now
             self._mark(MarkKind.TURN_FIRST_TEXT, now, turn=turn.item, after_s=_s(now - turn.began_at))
+
+    def age_s(self, now: float) -> float:
+        """How long ago it began."""
+        return now - self._began_at
+
+    def input_late_s(self, now: float) -> float | None:
+        """How far the audio of the open turn is behind the time since its first piece came, as if it were live; None
+        without an open turn."""
+        turn = self._turns.last
+        if turn is None or turn.closed_at is not None:
+            return None
+        views = self._session.turn_views()
+        if not views or views[-1].item != turn.item:
+            return None
+        return max(0.0, now - turn.began_at - (views[-1].end_s - views[-1].begin_s))
 
     def looked(self, survey: Survey, now: float) -> None:
         """The sampler looked at it."""

@@ -72,7 +72,18 @@ class TimelineView:
 class Timeline:
     """Keeps the first and the last marks of a session, and what all of them come to."""
 
-    __slots__ = ("_curve", "_first", "_last", "_last_at_s", "_left_out", "_places", "_samples", "outcome", "subject", "totals")
+    __slots__ = (
+        "_curve",
+        "_first",
+        "_last",
+        "_last_at_s",
+        "_left_out",
+        "_places",
+        "_samples",
+        "outcome",
+        "subject",
+        "totals",
+    )
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject

@@ -32,6 +32,11 @@ class TurnLog:
         return self._turns[0] if self._turns else None
 
     @property
+    def last(self) -> WatchedTurn | None:
+        """The newest."""
+        return self._turns[-1] if self._turns else None
+
+    @property
     def may_begin(self) -> bool:
         """Whether audio that comes now belongs to a turn that is not known yet."""
         return not self._turns or self._turns[-1].closed_at is not None

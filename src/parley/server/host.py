@@ -16,10 +16,11 @@ from parley.core.session import Session
 from parley.core.snapshot import StateError, StoredSession
 from parley.ingress.attachment import Attachment, OnFetched, SessionName
 from parley.server.admission_desk import AdmissionDesk, Seat, StreamPool
+from parley.server.client_port import ClientPort
 from parley.server.endpoints import DEFAULT_ENDPOINT
 from parley.server.live_sessions import LiveSessions
 from parley.server.nobody import Nobody
-from parley.server.runner import ClientPort, SessionRunner
+from parley.server.runner import SessionRunner
 from parley.upstream.health.health import Readiness
 
 

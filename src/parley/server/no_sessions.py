@@ -5,9 +5,9 @@ from collections.abc import Callable
 from parley.access.caller import NOBODY, Caller
 from parley.core.errors import ParleyError
 from parley.ingress.attachment import Attachment, OnFetched, SessionName
+from parley.server.client_port import ClientPort
 from parley.server.host import Host
 from parley.server.live_sessions import LiveSessions
-from parley.server.runner import ClientPort
 
 
 class NoSessions:

@@ -9,7 +9,6 @@ from contextlib import aclosing
 from parley.audio.wav import wav_header
 from parley.core.content import SAMPLE_RATE
 from parley.core.errors import ParleyError
-from parley.server.admin.inventory import shown_tenant
 from parley.server.keeper import Keeper
 from parley.server.retained_views import (
     PAGE_MAX,
@@ -21,6 +20,7 @@ from parley.server.retained_views import (
     TranscriptView,
     TurnView,
 )
+from parley.server.shown_tenant import shown_tenant
 from parley.store.retention.archive import Archive, Reading
 from parley.store.retention.entry import Entry, KeptAudio, KeptTurn
 from parley.store.retention.folder import Kept

@@ -7,8 +7,9 @@ callback of the connection that brought the event: no queue, no task switch.
 import asyncio
 import contextlib
 import logging
+import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,37 +18,25 @@ from parley.core import events as ev
 from parley.core import notices as no
 from parley.core.content import Audio, Text
 from parley.core.errors import ParleyError
-from parley.core.retention import Retention
 from parley.core.session import Session
 from parley.core.snapshot import SessionState
 from parley.core.survey import Survey
 from parley.ingress.attachment import Attachment, SessionName
-from parley.server.gathering import Gathering
+from parley.observe.session_observer import SessionObserver
+from parley.server.client_port import ClientPort
+from parley.server.keeping import Keeping
 from parley.server.nobody import Nobody
-from parley.server.recording import Record, Recording
+from parley.server.recording import Record
+from parley.server.speech_measuring import SpeechMeasuring
 from parley.upstream.leg import LegConnection, LegSource
-from parley.wire.vllm import pcm_of
 
 _log = logging.getLogger("parley.session")
 
+_FORWARDINGS_PER_LOOK = 32
+"""Messages of which one is timed on its way through."""
 
-class ClientPort:
-    """A session, as one connection of its client sees it: see `SessionPort`.
-
-    Its methods are the runner's with the generation bound to them: a call costs no frame more than the runner's own.
-    """
-
-    __slots__ = ("abandon", "name", "receive", "receive_audio", "start")
-
-    def __init__(self, runner: "SessionRunner", generation: int, start: Callable[[], None]) -> None:
-        self.name: SessionName = runner.name
-        self.start = start
-        self.receive: Callable[[ev.ClientEvent], None] = partial(runner.receive_client, generation)
-        self.receive_audio: Callable[[Audio], None] = partial(runner.receive_audio, generation)
-        self.abandon = runner.abandon
-        if runner.gathers is not None:
-            gathering = Gathering(runner.gathers, self.receive, partial(runner.receive_audio, generation))
-            self.receive, self.receive_audio = gathering.receive, gathering.receive_audio
+Forwarded = Callable[[str, float], None]
+"""Told now and then how long a message took through this server: its direction, up or down, and seconds."""
 
 
 class SessionRunner:
@@ -57,8 +46,8 @@ class SessionRunner:
     `measure_speech` counts the samples of speech in PCM16 LE at 16 kHz; it runs in a thread. With `gathers`, which says
     how many samples the model lacks for its next frame, small pieces of audio are joined: see `Gathering`. `leave` has
     the session's state stored, and answers StateStored or StateRefused. A session that comes from another server has
-    the numbers up to `told` behind it. `record` makes what keeps it, where anything can be kept. `resumptions` counts
-    how its client came back, by outcome.
+    the numbers up to `told` behind it. `record` makes what keeps it, where anything can be kept. The `observer` watches
+    it, and `forwarded` hears how long messages take. `resumptions` counts how its client came back, by outcome.
     """
 
     # So many attributes take a kilobyte and a half in a dictionary.
@@ -67,35 +56,37 @@ class SessionRunner:
         "_arriving",
         "_attachment",
         "_awaits_delta",
+        "_awaits_text",
         "_busy",
         "_clock",
         "_closing",
+        "_down",
         "_ended",
         "_first_generation",
+        "_forwarded",
         "_generation",
         "_hear",
         "_is_numbered",
         "_issue_token",
+        "_keeping",
         "_leave",
         "_leg",
         "_legs",
-        "_measure_speech",
         "_measuring",
         "_opening",
         "_pending",
-        "_record",
-        "_recorder",
         "_recovering",
         "_resume_window_s",
-        "_retention",
         "_seq",
         "_session",
         "_source",
         "_timer",
         "_timer_at",
+        "_up",
         "gathers",
         "is_abandoned",
         "name",
+        "observer",
         "outcome",
         "resumptions",
     )
@@ -116,15 +107,17 @@ class SessionRunner:
         leave: Callable[["SessionRunner"], None] | None = None,
         told: int | None = None,
         record: Record | None = None,
+        observer: SessionObserver | None = None,
+        forwarded: Forwarded | None = None,
     ) -> None:
         self.name = name
+        self.observer = observer
         self.gathers = gathers
         self._session = session
         self._attachment: Attachment = attachment
         self._source = legs
         self._clock = clock
         self._issue_token = issue_token
-        self._measure_speech = measure_speech
         self._resume_window_s = resume_window_s
         # Connections by generation: the last one numbered, and those that asked for the session and have no answer.
         self._generation = self._first_generation = generation
@@ -133,7 +126,7 @@ class SessionRunner:
         # The leg that a fast path may use: the only one.
         self._leg: LegConnection | None = None
         self._opening: dict[int, asyncio.Task[None]] = {}
-        self._measuring: set[asyncio.Task[None]] = set()
+        self._measuring = SpeechMeasuring(measure_speech, self.receive, self._broke)
         self._closing: set[asyncio.Task[None]] = set()
         # uvloop's handles don't say when they are due.
         self._timer: asyncio.TimerHandle | None = None
@@ -146,11 +139,13 @@ class SessionRunner:
         self._is_numbered = told is not None
         self._seq = told or 0
         self._ended = asyncio.Event()
-        self._record = record
-        self._recorder: Recording | None = None
+        self._keeping = Keeping(name.session_id, record)
         # What keeps the audio as well, so that the common path has one look to take.
         self._hear: Callable[[Audio, int], None] | None = None
-        self._retention = ""
+        # Likewise: whether the observer wants to know of the first text.
+        self._awaits_text = False
+        self._forwarded = forwarded
+        self._up = self._down = 0
         self.resumptions: Counter[str] = Counter()
         self.is_abandoned = False
         self.outcome = ""
@@ -170,6 +165,21 @@ class SessionRunner:
         """The number of the last event that its client was sent, 0 for one that did not opt in to numbers."""
         return self._seq
 
+    @property
+    def cursor(self) -> int:
+        """The audio that its client has sent, in samples."""
+        return self._session.cursor
+
+    @property
+    def client_rtt_s(self) -> float | None:
+        """The last round trip to its client; None when nobody knows."""
+        return self._attachment.rtt_s
+
+    @property
+    def legs(self) -> Mapping[int, LegConnection]:
+        """Its connections to model servers, by number."""
+        return self._legs
+
     def survey(self) -> Survey:
         """How it stands, for an operator."""
         return self._session.survey(self._clock())
@@ -186,8 +196,8 @@ class SessionRunner:
                 self._timer.cancel()
             for task in self._opening.values():
                 task.cancel()
-            # A measurement in a thread can't be cancelled; it takes milliseconds.
-            await asyncio.gather(*self._opening.values(), *self._closing, *self._measuring, return_exceptions=True)
+            await asyncio.gather(*self._opening.values(), *self._closing, return_exceptions=True)
+            await self._measuring.finish()
 
     # ---- who is the client
 
@@ -212,7 +222,11 @@ class SessionRunner:
         self.receive_client(self._first_generation, ev.ClientClosed())
 
     def _start(self) -> None:
-        self._perform(self._session.open(self._clock()))
+        now = self._clock()
+        effects = self._session.open(now)
+        if self.observer is not None:
+            self.observer.opened(effects, now)
+        self._perform(effects)
         self._set_timer()
 
     # ---- what comes in
@@ -225,6 +239,10 @@ class SessionRunner:
                 leg.send_audio(audio)
                 if self._hear is not None:
                     self._hear(audio, session.cursor)
+                self._up += 1
+                if self._up >= _FORWARDINGS_PER_LOOK:
+                    self._up = 0
+                    self._forward("up")
                 return
         except Exception as error:
             self._broke(error)
@@ -238,6 +256,12 @@ class SessionRunner:
                 is_wanted = self._session.take_delta(leg_id, text, self._clock())
             if is_wanted:
                 self._attachment.send_delta(text)
+                if self._awaits_text:
+                    self._said(text)
+                self._down += 1
+                if self._down >= _FORWARDINGS_PER_LOOK:
+                    self._down = 0
+                    self._forward("down")
             if self._awaits_delta:
                 # The common path only moves deadlines later, and a timer that fires early is set anew. But from a
                 # turn's first delta on another watchdog watches.
@@ -247,6 +271,17 @@ class SessionRunner:
             self._broke(error)
         if is_wanted is None:
             self.receive(ev.DeltaReceived(leg_id, text))
+
+    def _said(self, text: Text) -> None:
+        assert self.observer is not None, "it wants to know"
+        if not text.is_empty:
+            self._awaits_text = False
+            self.observer.said(self._clock())
+
+    def _forward(self, direction: str) -> None:
+        if self._forwarded is not None:
+            # The loop's time is that of the turn in which the message came.
+            self._forwarded(direction, time.monotonic() - self._clock())
 
     def delay_s(self, leg_id: int) -> float:
         """See `LegSink.delay_s`."""
@@ -278,6 +313,10 @@ class SessionRunner:
                 effects = session.handle_client(event, generation, now) if generation else session.handle(event, now)
                 if self._hear is not None and type(event) is ev.AudioReceived:
                     self._hear(event.audio, session.cursor)
+                if self.observer is not None:
+                    # Before they are done: the session may end in them.
+                    self.observer.handled(event, effects, now)
+                    self._awaits_text = self.observer.awaits_text
                 self._perform(effects)
                 if type(event) is ev.ClientClosed:
                     self._client_closed()
@@ -384,20 +423,7 @@ class SessionRunner:
         _log.info("session %s lost leg %d: %s", self.name.session_id, event.leg, event.error.code)
 
     def _measure(self, effect: ef.MeasureSpeech) -> None:
-        task = asyncio.create_task(self._measured(effect))
-        self._measuring.add(task)
-        task.add_done_callback(self._measuring.discard)
-
-    async def _measured(self, effect: ef.MeasureSpeech) -> None:
-        def measure() -> int:
-            return self._measure_speech(b"".join(map(pcm_of, effect.pieces)))
-
-        try:
-            speech_samples = await asyncio.to_thread(measure)
-        except Exception as error:
-            self._broke(error)
-            return
-        self.receive(ev.SpeechMeasured(effect.leg, speech_samples))
+        self._measuring.begin(effect)
 
     # ---- what goes out to the client
 
@@ -426,7 +452,7 @@ class SessionRunner:
 
     def _issue(self, _effect: ef.IssueToken) -> None:
         self._is_numbered = True
-        self._attachment.send_token(self._issue_token(self), self._resume_window_s, self._retention)
+        self._attachment.send_token(self._issue_token(self), self._resume_window_s, self._keeping.retention)
 
     def _attach(self, effect: ef.Attach) -> None:
         self._attachment = self._arriving.pop(effect.generation)
@@ -464,22 +490,11 @@ class SessionRunner:
     # ---- what is kept
 
     def _retain(self, effect: ef.Retain) -> None:
-        recorder, self._recorder, self._hear = self._recorder, None, None
-        self._retention = ""
-        if effect.retention is Retention.NONE:
-            if recorder is not None:
-                recorder.discard()
-        elif self._record is None:
-            _log.warning("session %s is not kept any further: there is no folder for it here", self.name.session_id)
-        else:
-            recorder = self._recorder = self._record(effect.retention, self._session.cursor)
-            self._retention = effect.retention.value
-            if effect.retention is Retention.DEBUG_AUDIO:
-                self._hear = recorder.hear
+        self._keeping.retain(effect, self._session.cursor)
+        self._hear = self._keeping.hear
 
     def _keep_turn(self, effect: ef.KeepTurn) -> None:
-        if self._recorder is not None:
-            self._recorder.keep(effect)
+        self._keeping.keep(effect)
 
     # ---- the end
 
@@ -508,9 +523,11 @@ class SessionRunner:
             _without_frames(error)
         attachment, self._attachment = self._attachment, Nobody()
         arriving, self._arriving = self._arriving, {}
-        recorder, self._recorder, self._hear = self._recorder, None, None
-        if recorder is not None:
-            recorder.finish(self.outcome)
+        self._hear = None
+        self._keeping.finish(self.outcome)
+        if self.observer is not None:
+            fault = error.spec.fault if error is not None else ""
+            self.observer.ended("abandoned" if self.is_abandoned else self.outcome, fault, self._clock())
         try:
             attachment.end(error, seq)
             for late in arriving.values():

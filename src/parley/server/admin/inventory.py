@@ -1,13 +1,12 @@
 """What an operator sees of a node: its sessions, its model servers and itself, without anything that was said, by whom,
 or what lets anybody in."""
 
-import hashlib
 import heapq
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Literal, get_args
+from typing import Literal
 
 from parley import __version__
 from parley.access.action import Target
@@ -20,6 +19,8 @@ from parley.server.draining import Draining, DrainState, DrainView
 from parley.server.host import Host
 from parley.server.live_sessions import LiveSessions
 from parley.server.runner import SessionRunner
+from parley.server.session_state import SessionState, state_of
+from parley.server.shown_tenant import shown_tenant
 from parley.upstream.child.memory import resident_bytes
 from parley.upstream.pool.member import MemberView
 from parley.upstream.pool.pool import UpstreamPool
@@ -29,12 +30,8 @@ OWN_POOL = "own"
 
 PAGE_MAX = 1_000
 
-SessionState = Literal["queued", "live", "parked", "recovering", "detached", "leaving"]
-SESSION_STATES: tuple[str, ...] = get_args(SessionState)
 NodeState = Literal["starting", "ready", "unready", "draining", "drained"]
 
-_PRINCIPAL_CHARS = 64
-_SHOWN_CHARS = 8
 _AFTER_CHARS_MAX = 128
 
 _Found = tuple[SessionRunner, Seat, "Pool"]
@@ -256,7 +253,7 @@ class Inventory:
         seen = [one for one in self._all() if is_seen(self.target_of(one[0], one[2]))]
         for runner, seat, pool in _in_order(seen, prefix, after):
             survey = runner.survey()
-            if state and _state_of(survey) != state:
+            if state and state_of(survey) != state:
                 continue
             if len(page) == limit:
                 following = _place_of(page[-1].began_s, page[-1].id)
@@ -307,7 +304,7 @@ def _session(
     began_s = runner.name.created_s
     return SessionView(
         id=runner.name.session_id,
-        state=_state_of(survey),
+        state=state_of(survey),
         began_s=began_s,
         age_s=max(0, round(time.time()) - began_s),
         tenant=shown_tenant(seat.place.tenant.name),
@@ -331,19 +328,6 @@ def _session(
     )
 
 
-def _state_of(survey: Survey) -> SessionState:
-    """The state that says most of what becomes of it."""
-    if survey.is_leaving:
-        return "leaving"
-    if survey.is_queued:
-        return "queued"
-    if survey.recovering:
-        return "recovering"
-    if not survey.is_attached:
-        return "detached"
-    return "parked" if survey.is_parked else "live"
-
-
 def _transport(runner: SessionRunner) -> Literal["", "websocket", "http2", "http"]:
     attachment = runner.attachment
     if isinstance(attachment, BodyAttachment):
@@ -351,13 +335,6 @@ def _transport(runner: SessionRunner) -> Literal["", "websocket", "http2", "http
     if isinstance(attachment, Conversation):
         return "http2" if attachment.transport == "http2" else "websocket"
     return ""
-
-
-def shown_tenant(name: str) -> str:
-    """The name, if it is one: a principal is made of credentials, and is shown as a hash of it."""
-    if len(name) < _PRINCIPAL_CHARS:
-        return name
-    return "~" + hashlib.sha256(name.encode()).hexdigest()[:_SHOWN_CHARS]
 
 
 def _upstream(pool: str, view: MemberView) -> UpstreamView:

@@ -14,7 +14,6 @@ from parley.server.admin.asking import Asker as Asker
 from parley.server.admin.asking import Raw as Raw
 from parley.server.admin.inventory import (
     PAGE_MAX,
-    SESSION_STATES,
     Inventory,
     NodeView,
     Pool,
@@ -34,6 +33,7 @@ from parley.server.admin.retained import (
 )
 from parley.server.draining import Draining, DrainView
 from parley.server.retained_views import Purged, RetainedList, TranscriptView
+from parley.server.session_state import SESSION_STATES
 from parley.server.settings.types import DAY_S
 from parley.upstream.pool.pool import UpstreamPool
 
