@@ -202,6 +202,9 @@ class MemoryWire(Wire):
     def send_token(self, token: str, window_s: float, retention: str = "") -> None:
         self._write(self._dialect.updated(self._session_id, token, window_s, retention))
 
+    def round_trip_s(self) -> float | None:
+        return None
+
     def pause_input(self) -> None:
         self._is_paused = True
 

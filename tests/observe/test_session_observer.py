@@ -57,9 +57,9 @@ def test_marks_tell_how_much_audio_had_come() -> None:
 def test_text_on_the_common_path_is_noticed_as_well() -> None:
     watched = Watched()
     watched(ev.LegOpened(1), ev.TurnStarted(), ev.AudioReceived(audio()))
-    assert watched.observer.awaits_text
+    awaited_text = watched.observer.awaits_text
     watched.take_delta(says(" hello"), 0.75)
-    assert not watched.observer.awaits_text
+    assert (awaited_text, watched.observer.awaits_text) == (True, False)
     assert watched.marks.facts(Kind.TURN_FIRST_TEXT) == {"turn": 1, "after_s": 0.75}
 
 

@@ -10,8 +10,9 @@ from parley.access.caller import NOBODY
 from parley.cli.sessions import STATES
 from parley.core import events as ev
 from parley.observe.loop_lag import LoopLag
-from parley.server.admin.inventory import OWN_POOL, PAGE_MAX, Inventory, Pool
+from parley.server.admin.inventory import PAGE_MAX, Inventory, Pool
 from parley.server.draining import Draining
+from parley.server.endpoints import OWN_POOL
 from parley.server.session_state import SESSION_STATES
 from parley.upstream.health.engine_metrics import EngineLoad
 from parley.upstream.health.health import PassiveHealth

@@ -10,7 +10,7 @@ from parley.access.gate import Gate
 from parley.core import events as ev
 from parley.core.content import Audio
 from parley.core.errors import ParleyError
-from parley.ingress.attachment import Attachment, OnFetched, SessionName
+from parley.ingress.attachment import Attachment, OnFetched, Provenance, SessionName
 from parley.ingress.http import http_application
 from parley.ingress.origins import Origins
 from parley.ingress.port import Port, PortLimits
@@ -106,6 +106,7 @@ class StubHost:
         name: SessionName | None = None,
         arrival: int = 1,
         forward_empty_deltas: bool | None = None,
+        provenance: Provenance | None = None,
     ) -> StubSession:
         if self.refuses_open is not None:
             raise self.refuses_open

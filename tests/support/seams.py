@@ -35,6 +35,9 @@ class FakeLeg:
     def send_audio(self, audio: Audio) -> None:
         self._tell("audio")
 
+    def round_trip_s(self) -> float | None:
+        return 0.001
+
     def end_turn(self) -> None:
         self._tell("end")
 
@@ -119,6 +122,9 @@ class FakeAttachment:
         self.tokens.append(token)
         self.retentions.append(retention)
         self._tell("token")
+
+    def round_trip_s(self) -> float | None:
+        return None
 
     def pause_input(self) -> None:
         self._tell("pause")

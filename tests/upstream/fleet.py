@@ -47,6 +47,9 @@ class Leg:
     def send_audio(self, audio: Audio) -> None:
         self.told.append("audio")
 
+    def round_trip_s(self) -> float | None:
+        return None
+
     def end_turn(self) -> None:
         self.told.append("end")
 

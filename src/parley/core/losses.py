@@ -19,7 +19,17 @@ class Losses:
     `missed_samples` are how much that was since the session began.
     """
 
-    __slots__ = ("_jitter", "_legs", "_outlet", "_timeout_s", "missed", "missed_samples", "recovery", "restored", "restored_samples")
+    __slots__ = (
+        "_jitter",
+        "_legs",
+        "_outlet",
+        "_timeout_s",
+        "missed",
+        "missed_samples",
+        "recovery",
+        "restored",
+        "restored_samples",
+    )
 
     def __init__(self, limits: SessionLimits, legs: Legs, outlet: Outlet, *, jitter: float) -> None:
         self._timeout_s = limits.recovery_timeout_s

@@ -11,8 +11,8 @@ class Survey:
     its way to another. `recovering` is why a leg is on its way, as an error's code, or empty. `lag_s` is how far its
     model is behind, `received_s` all audio that came, `held_s` what the model has not had of it, and `dropped_s` what
     it never will; `held_bytes` all that it keeps. `turns` are those that are not over, `legs` those that it has or has
-    asked for. `replayed_s` is audio that a leg after a lost one decoded again, `lost_s` that whose words may be missing,
-    and `unsent_bytes` results that wait for the client.
+    asked for. `replayed_s` is audio that a leg after a lost one decoded again, `lost_s` that whose words may be
+    missing, and `unsent_bytes` results that wait for the client.
     """
 
     is_attached: bool

@@ -1,7 +1,7 @@
 """The seam between a client's connection and the session it is attached to."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from parley.access.caller import NOBODY, Caller
@@ -18,6 +18,20 @@ class SessionName:
 
     session_id: str
     created_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """How a connection came: when its request was there and when it was let in, on the event loop's clock, over what,
+    and how its client showed who it is. `traceparent` and `tracestate` are as W3C's Trace Context has them, empty
+    without."""
+
+    connected_at: float
+    authenticated_at: float
+    transport: str = "websocket"
+    method: str = "none"
+    traceparent: str = field(default="", repr=False)
+    tracestate: str = field(default="", repr=False)
 
 
 OnFetched = Callable[[ParleyError | None], None]
@@ -49,6 +63,10 @@ class Attachment(Protocol):
 
     def resume_input(self) -> None:
         """Read again."""
+
+    def round_trip_s(self) -> float | None:
+        """How long the client takes to answer a ping, in seconds; None when nobody knows. Who asks has it asked
+        again."""
 
     def end(self, error: ParleyError | None, seq: int = 0) -> None:
         """Write why the session, or this connection's part in it, ends; then close.
@@ -124,8 +142,9 @@ class SessionHost(Protocol):
         name: SessionName | None = None,
         arrival: int = 1,
         forward_empty_deltas: bool | None = None,
+        provenance: Provenance | None = None,
     ) -> SessionPort:
-        """Begin a session for this connection.
+        """Begin a session for this connection, which came as `provenance` says.
 
         `caller` is who it belongs to; only they may resume it. Without a `name` it gets one. None leaves empty
         deltas to the settings.

@@ -31,6 +31,9 @@ class Carrier(Protocol):
     def send_message(self, message: bytes) -> None:
         """Carry a message to the client."""
 
+    def round_trip_s(self) -> float | None:
+        """See `Attachment.round_trip_s`."""
+
     def pause_input(self) -> None:
         """Read nothing more."""
 
@@ -171,6 +174,10 @@ class Conversation:
     def send_token(self, token: str, window_s: float, retention: str = "") -> None:
         """Write the token with which the client takes the session up again."""
         self._carrier.send_message(self._dialect.updated(self._session_id, token, window_s, retention))
+
+    def round_trip_s(self) -> float | None:
+        """How long the client takes to answer a ping."""
+        return self._carrier.round_trip_s()
 
     def pause_input(self) -> None:
         """Stop reading."""

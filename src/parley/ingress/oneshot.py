@@ -18,6 +18,7 @@ from parley.core.usage import Usage
 from parley.ingress.answers import error_response, json_response
 from parley.ingress.attachment import SessionHost, SessionPort
 from parley.ingress.continuing import refuse_body, take_body
+from parley.ingress.provenance import provenance_of
 from parley.ingress.request_heads import of_request
 from parley.wire import vllm
 
@@ -58,6 +59,10 @@ class BodyAttachment:
 
     def send_token(self, token: str, window_s: float, retention: str = "") -> None:
         """Nothing: a request can't be resumed."""
+
+    def round_trip_s(self) -> float | None:
+        """Nothing is asked of such a client."""
+        return None
 
     def pause_input(self) -> None:
         """Stop reading the body."""
@@ -118,16 +123,24 @@ class Invocations:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Transcribe the body. JSON, or server-sent events when the request accepts them."""
-        attachment = BodyAttachment()
+        attachment, loop = BodyAttachment(), asyncio.get_running_loop()
+        came_at, head = loop.time(), of_request(request)
         try:
-            identity = self._gate.identify(of_request(request))
+            identity = self._gate.identify(head)
         except ParleyError as error:
             return refuse_body(request, error)
         try:
             if request.content_length is not None and request.content_length > self._body_max_bytes:
                 raise ParleyError("message-too-large", f"The body may be {self._body_max_bytes} bytes long.")
             decoder = AudioDecoder.for_content_type(request.headers.get("Content-Type"))
-            port = attachment.port = self._host.open(attachment, caller=identity.caller, forward_empty_deltas=False)
+            port = attachment.port = self._host.open(
+                attachment,
+                caller=identity.caller,
+                forward_empty_deltas=False,
+                provenance=provenance_of(
+                    head, identity.caller, connected_at=came_at, now=loop.time(), transport="http"
+                ),
+            )
             await take_body(request)
         except ParleyError as error:
             return error_response(error)

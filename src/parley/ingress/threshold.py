@@ -11,7 +11,7 @@ from parley.core import events as ev
 from parley.core.content import Audio
 from parley.core.errors import ParleyError
 from parley.core.events import ClientEvent
-from parley.ingress.attachment import Attachment, SessionHost, SessionName, SessionPort
+from parley.ingress.attachment import Attachment, Provenance, SessionHost, SessionName, SessionPort
 
 _log = logging.getLogger("parley.ingress")
 
@@ -24,7 +24,8 @@ _NO_MESSAGE = (ev.ClientBlocked, ev.ClientUnblocked, ev.ClientClosed)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
     """How a client came: who it is, to which endpoint, which kinds of frame and of delta it takes, and whether it comes
-    for a session that exists. Then none is begun before its first message says so."""
+    for a session that exists. Then none is begun before its first message says so. `provenance` is for those who watch
+    the session."""
 
     caller: Caller = NOBODY
     endpoint: str = ""
@@ -32,6 +33,7 @@ class Arrival:
     forward_empty_deltas: bool | None = None
     comes_back: bool = False
     transport: str = "websocket"
+    provenance: Provenance | None = None
 
 
 def flag(query: str, name: str) -> bool | None:
@@ -104,6 +106,7 @@ class Threshold:
             name=name,
             arrival=self._number,
             forward_empty_deltas=arrival.forward_empty_deltas,
+            provenance=arrival.provenance,
         )
 
     def start(self) -> None:

@@ -16,6 +16,7 @@ from parley.core.errors import ParleyError
 from parley.ingress.attachment import SessionHost
 from parley.ingress.first_event import Narrow, Proof
 from parley.ingress.origins import Origins
+from parley.ingress.provenance import provenance_of
 from parley.ingress.refusal import error_body, error_headers
 from parley.ingress.request_heads import of_upgrade
 from parley.ingress.threshold import Arrival, flag
@@ -64,6 +65,7 @@ class Upgrades:
     ) -> WSListener | WSUpgradeResponseWithListener:
         """The connection's listener, or an HTTP error that says why there is none. `certificate` is the client's;
         `narrow` is before a connection whose first event is to say who it is, unless its head does."""
+        came_at = asyncio.get_running_loop().time()
         path, _, query = request.path.decode("latin-1").partition("?")
         try:
             if path not in PATHS:
@@ -91,8 +93,10 @@ class Upgrades:
             # picows would answer with the exception's text, which may hold anything.
             _log.exception("an upgrade failed: %s", type(error).__name__)
             return _refusal(ParleyError("internal-error"))
+        now = asyncio.get_running_loop().time()
         arrival = Arrival(
             caller=caller,
+            provenance=provenance_of(head, caller, connected_at=came_at, now=now),
             takes_binary=path == SAGEMAKER_PATH,
             forward_empty_deltas=flag(query, "empty_deltas"),
             comes_back=comes_back,

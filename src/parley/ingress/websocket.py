@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass, replace
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
@@ -16,6 +17,7 @@ from parley.ingress.turn_share import TurnLine
 from parley.ingress.waiting import WaitingRoom
 from parley.wire.dialect import Dialect
 from parley.wire.fragments import FragmentBuffer
+from parley.wire.round_trip import RoundTrip
 
 _log = logging.getLogger("parley.ingress")
 
@@ -83,6 +85,7 @@ class WebSocketConnection(WSListener):
         self._is_paused = False
         self._is_blocked = False
         self._owed_pong: bytes | None = None
+        self._round_trip = RoundTrip()
 
     # ---- from the connection
 
@@ -135,6 +138,13 @@ class WebSocketConnection(WSListener):
         else:
             transport.send_ping()
 
+    def is_user_specific_pong(self, frame: WSFrame) -> bool:
+        """Any PONG is a sign of life, and may be what is waited for."""
+        if frame.msg_type != WSMsgType.PONG:
+            return False
+        self._round_trip.answered(frame.get_payload_as_bytes(), time.monotonic())
+        return True
+
     def pause_writing(self) -> None:
         """The peer does not read."""
         self._is_blocked = True
@@ -155,6 +165,8 @@ class WebSocketConnection(WSListener):
         if kind == _PING:
             transport.send_pong(frame.get_payload_as_bytes())
         if kind not in (_TEXT, _BINARY, _CONTINUATION):
+            if kind == WSMsgType.PONG:
+                self._round_trip.answered(frame.get_payload_as_bytes(), time.monotonic())
             return
         try:
             if kind != _TEXT or not frame.fin:
@@ -169,7 +181,11 @@ class WebSocketConnection(WSListener):
         self._open_connections.unproven.leave(self)
         if self._narrow is not None:
             self._narrow.widen()
-        arrival = replace(self._arrival, caller=caller)
+        provenance = self._arrival.provenance
+        if provenance is not None:
+            now = asyncio.get_running_loop().time()
+            provenance = replace(provenance, authenticated_at=now, method=caller.method)
+        arrival = replace(self._arrival, caller=caller, provenance=provenance)
         self._conversation = Conversation(self._host, self._dialect, arrival, self, self._open_connections.waiting)
         self._begin()
 
@@ -205,6 +221,8 @@ class WebSocketConnection(WSListener):
                 transport.send_pong(frame.get_payload_as_bytes())
             return
         if kind not in (_TEXT, _BINARY, _CONTINUATION):
+            if kind == WSMsgType.PONG:
+                self._round_trip.answered(frame.get_payload_as_bytes(), time.monotonic())
             return
         try:
             whole = self._joined(frame)
@@ -244,9 +262,19 @@ class WebSocketConnection(WSListener):
         else:
             transport.send_reuse_external_bytearray(_TEXT, _ROOM_FOR_HEADER + message, len(_ROOM_FOR_HEADER))
 
+    def round_trip_s(self) -> float | None:
+        """See `Carrier.round_trip_s`."""
+        now, transport = time.monotonic(), self._transport
+        if transport is not None and not self._is_paused and not self.is_closing:
+            payload = self._round_trip.ask(now)
+            if payload is not None:
+                transport.send_ping(payload)
+        return self._round_trip.seen_s(now)
+
     def pause_input(self) -> None:
         """Stop reading."""
         self._is_paused = True
+        self._round_trip.forget()
         if self._transport is not None and not self._transport.is_disconnected:
             self._transport.underlying_transport.pause_reading()
             self._transport.notify_user_specific_pong_received()

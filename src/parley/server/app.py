@@ -14,15 +14,17 @@ from parley.ingress.attachment import SessionHost
 from parley.ingress.connect_gate import ConnectGate
 from parley.ingress.invocation import Endpoints
 from parley.observe.loop_lag import LoopLag
-from parley.server.admin.inventory import OWN_POOL, Inventory, Pool
+from parley.server.admin.inventory import Inventory, Pool
 from parley.server.admin.routes import Operations
 from parley.server.backends import Backends, HostMaker
 from parley.server.discovering import make_discoveries
 from parley.server.draining import Draining
+from parley.server.endpoints import OWN_POOL
 from parley.server.garbage import settle_garbage
 from parley.server.launch import memory_watch, model_profile, model_server_child
 from parley.server.live_sessions import LiveSessions
 from parley.server.no_sessions import NoSessions
+from parley.server.observing import Observing
 from parley.server.options import make_gate, make_pool, make_port, pool_options, read_key
 from parley.server.ready import Http2Address, Ready
 from parley.server.settings.document import Settings
@@ -55,7 +57,8 @@ async def serve(settings: Settings, on_ready: Callable[[Ready], None] | None = N
     def announce(host: str, port: int) -> None:
         if on_ready is not None:
             has_tls = bool(settings.server.tls_certificate_file)
-            on_ready(Ready(host, port, gateway.http2, gateway.endpoint, gateway.admin_url, has_tls))
+            has_page = settings.web.enabled
+            on_ready(Ready(host, port, gateway.http2, gateway.endpoint, gateway.admin_url, has_tls, has_page))
 
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -100,6 +103,9 @@ class Gateway:
         handover = None if self._store is None else make_handover(settings, self._store)
         trust = self._trust = make_trust(settings)
         self._keeper = make_keeper(settings, trust.gate.audit)
+        clock = asyncio.get_running_loop().time
+        self._loop_lag = LoopLag(clock)
+        self._observing = Observing(clock, self._loop_lag)
         self._live = LiveSessions(
             random=secrets.token_bytes,
             window_s=settings.session.resume_window_s,
@@ -109,6 +115,7 @@ class Gateway:
             gate=trust.gate,
             quotas=trust.quotas,
             keeper=self._keeper,
+            observing=self._observing,
         )
         hosts = HostMaker(settings, self._live, trust.tenants)
         self._host = hosts.make(
@@ -134,7 +141,6 @@ class Gateway:
             timeout_s=settings.drain.timeout_s,
             streams=self._endpoint,
         )
-        self._loop_lag = LoopLag(self._live.clock)
         self._was_ready = False
         inventory = Inventory(
             live=self._live,
@@ -170,6 +176,7 @@ class Gateway:
             await self.close()
             raise
         self._run(self._loop_lag.run())
+        self._run(self._observing.run())
         self._run(self._pool.run())
         for work in self._trust.background:
             self._run(work())

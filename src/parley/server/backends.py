@@ -12,7 +12,7 @@ from parley.ingress.invocation import Container, Target
 from parley.server.admin.inventory import Pool
 from parley.server.admission_desk import AdmissionDesk
 from parley.server.counted_container import CountedContainer
-from parley.server.endpoints import DEFAULT_ENDPOINT, EndpointTable, Variant
+from parley.server.endpoints import DEFAULT_ENDPOINT, OWN_POOL, EndpointTable, Variant
 from parley.server.host import Host, Sources
 from parley.server.live_sessions import LiveSessions
 from parley.server.options import (
@@ -43,7 +43,9 @@ class HostMaker:
         self.gate = live.gate
         self.desk = AdmissionDesk(admission_limits(settings), tenants.of, live.clock)
 
-    def make(self, pool: UpstreamPool, *, model: str, profile: Callable[[str], ModelProfile]) -> Host:
+    def make(
+        self, pool: UpstreamPool, *, model: str, profile: Callable[[str], ModelProfile], name: str = OWN_POOL
+    ) -> Host:
         """A host on these model servers."""
         self.desk.serve(pool)
         host = Host(
@@ -54,6 +56,7 @@ class HostMaker:
             health=pool,
             model=model,
             gathers=self._gathers,
+            pool=name,
             sources=Sources(
                 jitter=random.random,
                 profile=profile,
@@ -122,8 +125,9 @@ class Backends:
         specs = [MemberSpec(url=url, max_sessions=entry.max_sessions) for url in entry.urls]
         pool = make_pool(specs, options, self._on_change)
         self._elsewhere.append(pool)
-        host = self._hosts.make(pool, model=entry.model, profile=profile_of)
-        self.pools.append(Pool(f"{entry.name}/{entry.variant}", pool, host))
+        name = f"{entry.name}/{entry.variant}"
+        host = self._hosts.make(pool, model=entry.model, profile=profile_of, name=name)
+        self.pools.append(Pool(name, pool, host))
         return host
 
     @property

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from parley.core.errors import ParleyError
 from parley.ingress.invocation import Invocation, Target
 
+OWN_POOL = "own"
+"""The name of the pool of this node's own sessions; others have their endpoint's."""
 DEFAULT_ENDPOINT = "parley"
 """The name of the only endpoint of a node that was given none."""
 

@@ -14,13 +14,16 @@ from parley.core.limits import SessionLimits
 from parley.core.profile import ModelProfile
 from parley.core.session import Session
 from parley.core.snapshot import StateError, StoredSession
-from parley.ingress.attachment import Attachment, OnFetched, SessionName
+from parley.ingress.attachment import Attachment, OnFetched, Provenance, SessionName
+from parley.observe.marks import Subject
+from parley.observe.session_observer import SessionObserver
 from parley.server.admission_desk import AdmissionDesk, Seat, StreamPool
 from parley.server.client_port import ClientPort
-from parley.server.endpoints import DEFAULT_ENDPOINT
+from parley.server.endpoints import DEFAULT_ENDPOINT, OWN_POOL
 from parley.server.live_sessions import LiveSessions
 from parley.server.nobody import Nobody
 from parley.server.runner import SessionRunner
+from parley.server.shown_tenant import shown_tenant
 from parley.upstream.health.health import Readiness
 
 
@@ -52,7 +55,9 @@ class Host:
         model: str,
         sources: Sources,
         gathers: bool = True,
+        pool: str = OWN_POOL,
     ) -> None:
+        self._pool = pool
         self._gathers = gathers
         self._limits = limits
         self._live = live
@@ -129,6 +134,7 @@ class Host:
         name: SessionName | None = None,
         arrival: int = 1,
         forward_empty_deltas: bool | None = None,
+        provenance: Provenance | None = None,
     ) -> ClientPort:
         """See `SessionHost.open`."""
         self._allow_start(caller, endpoint)
@@ -165,9 +171,36 @@ class Host:
             gathers=session.frame_rest_samples if self._gathers else None,
             leave=self._leave if self._live.can_move else None,
             record=self._live.record(name, caller),
+            observer=self._watch(session, name, caller, seat, endpoint, provenance),
+            forwarded=self._live.forwarded,
         )
         self._begin(runner, seat, caller)
         return runner.first_port()
+
+    def _watch(
+        self,
+        session: Session,
+        name: SessionName,
+        caller: Caller,
+        seat: Seat,
+        endpoint: str = "",
+        provenance: Provenance | None = None,
+    ) -> SessionObserver | None:
+        observing = self._live.observing
+        if observing is None:
+            return None
+        subject = Subject(
+            session_id=name.session_id,
+            began_s=time.time(),
+            pool=self._pool,
+            endpoint=endpoint or self._pool.partition("/")[0],
+            model=seat.place.model,
+            tenant=shown_tenant(seat.place.tenant.name),
+            transport="" if provenance is None else provenance.transport,
+            traceparent="" if provenance is None else provenance.traceparent,
+            tracestate="" if provenance is None else provenance.tracestate,
+        )
+        return observing.watch(session, subject, provenance, tenant=caller.tenant_name)
 
     def _begin(self, runner: SessionRunner, seat: Seat, caller: Caller) -> None:
         self._runners[runner] = seat
@@ -229,6 +262,8 @@ class Host:
             leave=self._leave,
             told=state.acknowledged + len(state.sent),
             record=self._live.record(name, caller),
+            observer=self._watch(session, name, caller, seat),
+            forwarded=self._live.forwarded,
         )
         self._begin(runner, seat, caller)
         return runner

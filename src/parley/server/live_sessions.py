@@ -16,11 +16,12 @@ from parley.ingress.attachment import OnFetched, SessionName
 from parley.server.quotas import MeteredSession, Quotas
 from parley.server.recording import Record
 from parley.server.registry import ResumeRegistry
-from parley.server.runner import SessionRunner
+from parley.server.runner import Forwarded, SessionRunner
 
 if TYPE_CHECKING:
     from parley.server.handover import Handover
     from parley.server.keeper import Keeper
+    from parley.server.observing import Observing
 
 _log = logging.getLogger("parley.session")
 
@@ -36,7 +37,8 @@ class LiveSessions:
     Arrivals are counted for all hosts: which connection of a session is the latest must not depend on where it came.
     With a `handover` other nodes' sessions may go on here, and this node's there. The `gate` says who may do what, and
     has the audit log, and the `quotas` how much of it; without them everybody may do all. The `keeper`
-    keeps what was said, where anything is kept. `moved` and `ended` count
+    keeps what was said, where anything is kept; `observing` watches all sessions, and `forwarded` hears how long
+    messages take. `moved` and `ended` count
     sessions, `refused` those that were not begun, by error code.
     """
 
@@ -51,7 +53,11 @@ class LiveSessions:
         gate: Gate | None = None,
         quotas: Quotas | None = None,
         keeper: "Keeper | None" = None,
+        observing: "Observing | None" = None,
+        forwarded: Forwarded | None = None,
     ) -> None:
+        self.observing = observing
+        self.forwarded = forwarded
         self.gate = gate or Gate()
         self.quotas = quotas or Quotas(())
         self.clock = asyncio.get_running_loop().time
@@ -235,6 +241,8 @@ class LiveSessions:
     def begin(self, runner: SessionRunner, on_end: Callable[[], None], owner: Caller = NOBODY) -> None:
         """Run a session of this owner in a task of its own; `on_end` is called when it has ended."""
         self._runners[runner] = owner
+        if self.observing is not None:
+            self.observing.follow(runner)
         self._note("start", runner, owner)
         self.empty.clear()
         self._tasks.create_task(self._run(runner, on_end))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from parley.access.caller import NOBODY, Caller
 from parley.core.errors import ParleyError
-from parley.ingress.attachment import Attachment, OnFetched, SessionName
+from parley.ingress.attachment import Attachment, OnFetched, Provenance, SessionName
 from parley.server.client_port import ClientPort
 from parley.server.host import Host
 from parley.server.live_sessions import LiveSessions
@@ -57,6 +57,7 @@ class NoSessions:
         name: SessionName | None = None,
         arrival: int = 1,
         forward_empty_deltas: bool | None = None,
+        provenance: Provenance | None = None,
     ) -> ClientPort:
         """Refuse: there is no model server for it."""
         raise ParleyError("upstream-unavailable", "This node has no model server of its own; its endpoints do.")

@@ -24,6 +24,10 @@ class Nobody:
     def send_token(self, token: str, window_s: float, retention: str = "") -> None:
         """Nothing."""
 
+    def round_trip_s(self) -> float | None:
+        """Nobody answers."""
+        return None
+
     def pause_input(self) -> None:
         """Nothing."""
 

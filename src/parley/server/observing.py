@@ -169,8 +169,8 @@ class Observing:
             model_delay_s=max((runner.delay_s(leg) for leg in legs), default=0.0),
             held_s=survey.held_s,
             held_bytes=survey.held_bytes,
-            client_rtt_s=runner.client_rtt_s,
-            upstream_rtt_s=min((leg.rtt_s for leg in legs.values() if leg.rtt_s is not None), default=None),
+            client_rtt_s=runner.client_rtt_s(),
+            upstream_rtt_s=_most([leg.round_trip_s() for leg in legs.values()]),
             input_late_s=observer.input_late_s(now),
             text_waits_bytes=survey.unsent_bytes,
         )
@@ -194,6 +194,10 @@ class Observing:
     def ended(self) -> Iterator[EndedTimeline]:
         """Those that have ended lately, the last first."""
         return reversed(self._ended.values())
+
+
+def _most(times: list[float | None]) -> float | None:
+    return max((time_s for time_s in times if time_s is not None), default=None)
 
 
 def record_of(view: TimelineView) -> dict[str, object]:

@@ -170,10 +170,9 @@ class SessionRunner:
         """The audio that its client has sent, in samples."""
         return self._session.cursor
 
-    @property
     def client_rtt_s(self) -> float | None:
-        """The last round trip to its client; None when nobody knows."""
-        return self._attachment.rtt_s
+        """See `Attachment.round_trip_s`."""
+        return self._attachment.round_trip_s()
 
     @property
     def legs(self) -> Mapping[int, LegConnection]:

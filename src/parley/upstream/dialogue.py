@@ -89,6 +89,10 @@ class VllmDialogue:
         """`append`."""
         self._send(vllm.encode_append(audio))
 
+    def round_trip_s(self) -> float | None:
+        """See `LegConnection.round_trip_s`: not every connection can be asked."""
+        return None
+
     def end_turn(self) -> None:
         """`commit` with `final`."""
         self._send(vllm.COMMIT_FINAL)

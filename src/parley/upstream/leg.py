@@ -32,6 +32,10 @@ class LegConnection(Protocol):
     def end_turn(self) -> None:
         """Say that the running turn's audio is complete."""
 
+    def round_trip_s(self) -> float | None:
+        """How long the model server takes to answer a ping, in seconds; None when nobody knows. Who asks has it asked
+        again."""
+
     def close(self) -> None:
         """Close the connection; no event comes of it any more."""
 

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from dataclasses import dataclass
 from functools import partial
 
@@ -31,6 +32,7 @@ from parley.upstream.leg import LegSink
 from parley.upstream.tls import Contexts, tls_failure, websocket_options
 from parley.wire import vllm
 from parley.wire.fragments import FragmentBuffer
+from parley.wire.round_trip import RoundTrip
 
 _log = logging.getLogger("parley.upstream")
 
@@ -74,6 +76,7 @@ class VllmLeg(VllmDialogue, WSListener):
         self._transport: WSTransport | None = None
         self._fragments = FragmentBuffer(_MESSAGE_MAX_BYTES)
         self._close_code: int | None = None
+        self._round_trip = RoundTrip()
 
     # ---- from the connection
 
@@ -96,6 +99,8 @@ class VllmLeg(VllmDialogue, WSListener):
             transport.disconnect()
         elif kind in (_TEXT, _CONTINUATION):
             self._take_fragment(kind == _TEXT, frame)
+        elif kind == WSMsgType.PONG:
+            self._round_trip.answered(frame.get_payload_as_bytes(), time.monotonic())
         elif kind == WSMsgType.BINARY:
             self._fail(ParleyError("upstream-protocol", "It sent a binary frame."))
 
@@ -115,6 +120,22 @@ class VllmLeg(VllmDialogue, WSListener):
         else:
             error = ParleyError("upstream-closed", "The connection ended with no close frame.")
         self._fail(error)
+
+    def is_user_specific_pong(self, frame: WSFrame) -> bool:
+        """Any PONG is a sign of life, and may be what is waited for."""
+        if frame.msg_type != WSMsgType.PONG:
+            return False
+        self._round_trip.answered(frame.get_payload_as_bytes(), time.monotonic())
+        return True
+
+    def round_trip_s(self) -> float | None:
+        """See `LegConnection.round_trip_s`."""
+        now, transport = time.monotonic(), self._transport
+        if transport is not None and not transport.is_disconnected:
+            payload = self._round_trip.ask(now)
+            if payload is not None:
+                transport.send_ping(payload)
+        return self._round_trip.seen_s(now)
 
     def pause_writing(self) -> None:
         """The model server does not read."""

@@ -88,6 +88,9 @@ class MemoryExchange:
         self.is_paused = True
         self.changes.notify()
 
+    def round_trip_s(self) -> float | None:
+        return None
+
     def resume_reading(self) -> None:
         self.is_paused = False
         self.changes.notify()
@@ -242,6 +245,9 @@ class StubSocket:
 
     def pause_reading(self) -> None:
         self.is_paused = True
+
+    def round_trip_s(self) -> float | None:
+        return None
 
     def resume_reading(self) -> None:
         self.is_paused = False

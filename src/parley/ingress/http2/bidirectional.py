@@ -15,7 +15,7 @@ from typing import cast
 from parley.access.gate import Gate
 from parley.access.identity import Identity, RequestHead
 from parley.core.errors import ParleyError
-from parley.ingress.attachment import SessionHost
+from parley.ingress.attachment import Provenance, SessionHost
 from parley.ingress.http2.answer import Answer
 from parley.ingress.http2.container_relay import ContainerRelay
 from parley.ingress.http2.exchange import Exchange, ExchangeHandler, Request
@@ -25,6 +25,7 @@ from parley.ingress.http2.part_stream import PartStream, PartTaker
 from parley.ingress.http2.session_attachment import SessionAttachment
 from parley.ingress.http2.stream_limits import StreamLimits as StreamLimits
 from parley.ingress.invocation import Container, Endpoints, Invocation, Target
+from parley.ingress.provenance import provenance_of
 from parley.ingress.threshold import Arrival, flag
 from parley.ingress.waiting import WaitingRoom
 from parley.wire.dialect import VllmDialect
@@ -101,12 +102,16 @@ class Bidirectional:
     # ---- a stream
 
     def _open(self, request: Request, exchange: Exchange, answer: Answer) -> ExchangeHandler:
-        identity = self._gate.identify(_head_of(request))
+        loop = asyncio.get_running_loop()
+        came_at, head = loop.time(), _head_of(request)
+        identity = self._gate.identify(head)
+        provenance = provenance_of(head, identity.caller, connected_at=came_at, now=loop.time(), transport="http2")
         invocation = parse_operation(request)
         target = self._endpoints.find(invocation)
         # Of what may serve, only sessions can be taken up again.
         if hasattr(target.serves, "resume"):
-            taker = self._session(cast(SessionHost, target.serves), invocation, target, identity, exchange, answer)
+            host = cast(SessionHost, target.serves)
+            taker = self._session(host, invocation, target, identity, exchange, answer, provenance)
         else:
             taker = self._relay(target.serves, invocation, target, identity, exchange, answer)
         return PartStream(PartReader(identity.guard, self._limits.message_max_bytes), taker, answer.request_id)
@@ -119,6 +124,7 @@ class Bidirectional:
         identity: Identity,
         exchange: Exchange,
         answer: Answer,
+        provenance: Provenance,
     ) -> PartTaker:
         if invocation.path not in _SESSION_PATHS:
             # What a container that is Parley answers, as SageMaker passes it on.
@@ -136,6 +142,7 @@ class Bidirectional:
             forward_empty_deltas=flag(invocation.query, "empty_deltas"),
             comes_back=comes_back,
             transport="http2",
+            provenance=provenance,
         )
         attachment = SessionAttachment(
             exchange, answer, host, VllmDialect(), arrival, self._waiting, self._limits.message_max_bytes

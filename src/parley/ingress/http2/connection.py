@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
@@ -11,6 +12,7 @@ from h2.events import (
     ConnectionTerminated,
     DataReceived,
     Event,
+    PingAckReceived,
     RemoteSettingsChanged,
     RequestReceived,
     StreamEnded,
@@ -33,6 +35,7 @@ from parley.ingress.http2.outlet import Outlet
 from parley.ingress.http2.request_head import is_loopback, request_of
 from parley.ingress.http2.stream import Stream
 from parley.ingress.request_heads import certificate_names
+from parley.wire.round_trip import RoundTrip
 
 _log = logging.getLogger("parley.ingress")
 
@@ -66,6 +69,7 @@ class Connection(asyncio.Protocol):
         self._factory = factory
         self._home = home
         self._authority = Authority(limits) if authority is None else authority
+        self._round_trip = RoundTrip()
         self._streams: dict[int, Stream] = {}
         self._guard = Guard(limits)
         self._credit = Credit(self._authority, limits)
@@ -88,6 +92,7 @@ class Connection(asyncio.Protocol):
             WindowUpdated: self._window_updated,
             RemoteSettingsChanged: self._settings_changed,
             ConnectionTerminated: self._connection_terminated,
+            PingAckReceived: self._ping_answered,
         }
 
     # The transport's side.
@@ -352,6 +357,18 @@ class Connection(asyncio.Protocol):
         self._guard.earn_window_updates(frames)
 
     # The connection's end.
+
+    def round_trip_s(self) -> float | None:
+        """How long the peer takes to answer a PING; who asks has it asked again."""
+        now = time.monotonic()
+        payload = None if self._is_closing else self._round_trip.ask(now)
+        if payload is not None:
+            self._authority.ping(payload)
+            self._schedule()
+        return self._round_trip.seen_s(now)
+
+    def _ping_answered(self, event: PingAckReceived) -> None:
+        self._round_trip.answered(event.ping_data or b"", time.monotonic())
 
     def send_ping(self) -> None:
         """Ask for a sign of life."""

@@ -44,6 +44,10 @@ class Exchange(Protocol):
     def reset(self, code: int) -> None:
         """Drop the stream at once with an error code of RFC 9113 section 7."""
 
+    def round_trip_s(self) -> float | None:
+        """How long the connection's peer takes to answer a PING, in seconds; None when nobody knows. Who asks has it
+        asked again."""
+
     def pause_reading(self) -> None:
         """Hand nothing more over; what still comes is kept within the stream's window, and no credit goes back."""
 

@@ -101,6 +101,10 @@ class SessionAttachment:
         """See `Carrier`."""
         self._answer.write_part(message)
 
+    def round_trip_s(self) -> float | None:
+        """See `Carrier`."""
+        return self._exchange.round_trip_s()
+
     def pause_input(self) -> None:
         """See `Carrier`: what comes fills the stream's window, and then the client waits."""
         self._exchange.pause_reading()

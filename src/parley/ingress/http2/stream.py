@@ -54,6 +54,9 @@ class Carrier(Protocol):
     def return_credit(self, stream: "Stream") -> None:
         """The handler took something."""
 
+    def round_trip_s(self) -> float | None:
+        """How long the peer takes to answer a PING."""
+
 
 class Stream:
     """An `Exchange`. What h2 knows of it is `protocol`; `window` is what the peer may still send."""
@@ -176,6 +179,10 @@ class Stream:
     def pause_reading(self) -> None:
         """See `Exchange`."""
         self._is_paused = True
+
+    def round_trip_s(self) -> float | None:
+        """See `Exchange`."""
+        return self._carrier.round_trip_s()
 
     def resume_reading(self) -> None:
         """See `Exchange`. What was kept is handed over in the loop's next turn, not from within this call."""

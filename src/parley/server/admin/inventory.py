@@ -16,6 +16,7 @@ from parley.ingress.oneshot import BodyAttachment
 from parley.observe.loop_lag import LagView, LoopLag
 from parley.server.admission_desk import AdmissionDesk, Seat
 from parley.server.draining import Draining, DrainState, DrainView
+from parley.server.endpoints import OWN_POOL
 from parley.server.host import Host
 from parley.server.live_sessions import LiveSessions
 from parley.server.runner import SessionRunner
@@ -24,9 +25,6 @@ from parley.server.shown_tenant import shown_tenant
 from parley.upstream.child.memory import resident_bytes
 from parley.upstream.pool.member import MemberView
 from parley.upstream.pool.pool import UpstreamPool
-
-OWN_POOL = "own"
-"""The name of the pool of this node's own sessions; others have their endpoint's."""
 
 PAGE_MAX = 1_000
 

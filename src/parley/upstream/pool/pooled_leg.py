@@ -106,13 +106,14 @@ class LegWatch:
 class PooledLeg:
     """A leg that gives its stream back when it is closed."""
 
-    __slots__ = ("_connection", "_watch", "end_turn", "send_audio")
+    __slots__ = ("_connection", "_watch", "end_turn", "round_trip_s", "send_audio")
 
     def __init__(self, connection: LegConnection, watch: LegWatch) -> None:
         self._connection = connection
         self._watch = watch
         self.send_audio: Callable[[Audio], None] = connection.send_audio
         self.end_turn: Callable[[], None] = connection.end_turn
+        self.round_trip_s: Callable[[], float | None] = connection.round_trip_s
 
     def start_turn(self) -> None:
         """See `LegConnection.start_turn`."""
