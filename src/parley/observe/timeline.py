@@ -1,9 +1,9 @@
 """The timeline of one session: its marks, bounded, and what they come to."""
 
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass, field
 
-from parley.observe.marks import Mark, MarkKind, Sample, Subject
+from parley.observe.marks import Fact, Mark, MarkKind, Sample, Subject
 from parley.observe.places import Places, PlacesView
 
 FIRST_MARKS_MAX = 128
@@ -38,8 +38,8 @@ class Totals:
     turns_failed: int = 0
     legs: int = 0
     legs_failed: int = 0
-    resumptions: Counter[str] = field(default_factory=Counter)
-    recoveries: Counter[str] = field(default_factory=Counter)
+    resumptions: dict[str, int] = field(default_factory=dict)
+    recoveries: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +160,10 @@ class Timeline:
             case MarkKind.LEG_FAILED:
                 totals.legs_failed += 1
             case MarkKind.ATTACHED:
-                totals.resumptions[str(facts["outcome"])] += 1
+                _count(totals.resumptions, facts["outcome"])
                 totals.away_s += _number(facts["away_s"])
             case MarkKind.RECOVERED:
-                totals.recoveries[str(facts["outcome"])] += 1
+                _count(totals.recoveries, facts["outcome"])
                 totals.recovering_s += _number(facts["took_s"])
                 totals.replayed_s += _number(facts["replayed_s"])
                 totals.lost_s += _number(facts["lost_s"])
@@ -190,5 +190,9 @@ class Timeline:
         totals.held_bytes_most = int(facts["held_bytes_most"])
 
 
-def _number(fact: bool | int | float | str) -> float:
+def _number(fact: Fact) -> float:
     return float(fact)
+
+
+def _count(counts: dict[str, int], outcome: Fact) -> None:
+    counts[str(outcome)] = counts.get(str(outcome), 0) + 1

@@ -16,6 +16,7 @@ from parley.ingress.invocation import Endpoints
 from parley.observe.loop_lag import LoopLag
 from parley.server.admin.inventory import Inventory, Pool
 from parley.server.admin.routes import Operations
+from parley.server.admin.timelines import Timelines
 from parley.server.backends import Backends, HostMaker
 from parley.server.discovering import make_discoveries
 from parley.server.draining import Draining
@@ -153,7 +154,8 @@ class Gateway:
             was_ready=lambda: self._was_ready,
         )
         retained = None if self._keeper is None else make_retained(self._keeper)
-        operations = Operations(inventory, self.draining, upstream.drain_timeout_s, retained)
+        timelines = Timelines(self._observing, clock)
+        operations = Operations(inventory, self.draining, upstream.drain_timeout_s, retained, timelines=timelines)
         self._admin = _admin_port(settings, operations, trust.admin_gate)
         self.admin_url = ""
         self._bound_port = 0

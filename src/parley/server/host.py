@@ -193,7 +193,7 @@ class Host:
             session_id=name.session_id,
             began_s=time.time(),
             pool=self._pool,
-            endpoint=endpoint or self._pool.partition("/")[0],
+            endpoint=endpoint,
             model=seat.place.model,
             tenant=shown_tenant(seat.place.tenant.name),
             transport="" if provenance is None else provenance.transport,

@@ -134,12 +134,22 @@ class Observing:
         """Look at sessions until cancelled."""
         while True:
             await asyncio.sleep(SAMPLE_INTERVAL_S)
-            late_s = self._loop_lag.quantile_s(_LOOP_SHARE, _LOOP_WINDOW_S)
-            self._forget_old()
-            for number, watched in enumerate(list(self._live.values())):
+            for number, _ in enumerate(self.looking()):
                 if number % _SESSIONS_PER_TURN == _SESSIONS_PER_TURN - 1:
                     await asyncio.sleep(0)
-                self._look(watched, late_s)
+
+    def look(self) -> None:
+        """Look at every session once."""
+        for _ in self.looking():
+            pass
+
+    def looking(self) -> Iterator[None]:
+        """Look at one session after another, as far as each needs it."""
+        late_s = self._loop_lag.quantile_s(_LOOP_SHARE, _LOOP_WINDOW_S)
+        self._forget_old()
+        for watched in list(self._live.values()):
+            self._look(watched, late_s)
+            yield
 
     def _look(self, watched: _Watched, late_s: float) -> None:
         runner = watched.runner

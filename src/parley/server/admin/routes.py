@@ -31,6 +31,7 @@ from parley.server.admin.retained import (
     RetainedQuery,
     TranscriptQuery,
 )
+from parley.server.admin.timelines import EndedList, TimelineAnswer, Timelines
 from parley.server.draining import Draining, DrainView
 from parley.server.retained_views import Purged, RetainedList, TranscriptView
 from parley.server.session_state import SESSION_STATES
@@ -111,7 +112,10 @@ class Operations:
         draining: Draining,
         upstream_timeout_s: float,
         retained: "Retained | None" = None,
+        *,
+        timelines: Timelines,
     ) -> None:
+        self._timelines = timelines
         self._retained = RetainedOperations(retained)
         self._inventory = inventory
         self._draining = draining
@@ -128,6 +132,12 @@ class Operations:
             return await self._retained.check(asker, "read" if route.action == "read" else "end", target)
         if route.scope in ("sessions", "caller"):
             return asker.caller.tenant_name
+        if route.scope == "timeline":
+            past = self._timelines.target_of(target)
+            if past is None or not asker.may("observe", past):
+                raise ParleyError("session-not-found")
+            asker.gate.allow(asker.caller, route.action, past)
+            return past.tenant
         if route.scope == "node":
             asker.gate.allow(asker.caller, route.action, NODE_TARGET)
             return NODE
@@ -158,6 +168,14 @@ class Operations:
         if view is None:
             raise ParleyError("session-not-found")
         return view
+
+    def timeline(self, _asker: Asker, target: str, _query: Nothing) -> TimelineAnswer:
+        """A session's timeline, also when it has ended lately."""
+        return self._timelines.timeline(target)
+
+    def ended(self, asker: Asker, _target: str, _query: Nothing) -> EndedList:
+        """The sessions that have ended lately which whoever asks may observe."""
+        return self._timelines.ended(lambda of: asker.may("observe", of))
 
     def end(self, asker: Asker, target: str, body: Nothing) -> SessionView:
         """End a session; its client is told that the operator did."""
@@ -237,13 +255,14 @@ class Operations:
 class Route:
     """A route: `takes` are the fields of its body, or of its query for GET and DELETE; `fails` the codes of errors of
     its own. `action` is what whoever asks has to be allowed, on what `scope` says: the node, the session of the path,
-    what is kept of it (`record`), each session that is then shown, or what the operation finds out itself (`caller`).
-    `target` is the placeholder in the path, if there is one, `media` what is answered with beside JSON, or instead."""
+    that session although it may have ended (`timeline`), what is kept of it (`record`), each session that is then
+    shown, or what the operation finds out itself (`caller`). `target` is the placeholder in the path, if there is one,
+    `media` what is answered with beside JSON, or instead."""
 
     method: Literal["GET", "POST", "DELETE"]
     path: str
     action: Action
-    scope: Literal["node", "session", "sessions", "record", "caller"]
+    scope: Literal["node", "session", "timeline", "sessions", "record", "caller"]
     summary: str
     takes: type[msgspec.Struct]
     gives: type[object]
@@ -268,6 +287,16 @@ ROUTES: tuple[Route, ...] = (
         *("GET", "/sessions/{id}", "observe", "session", "See a session", Nothing, SessionView, Operations.session),
         fails=("session-not-found",),
         target=_ID,
+    ),
+    Route(
+        *("GET", "/sessions/{id}/timeline", "observe", "timeline", "See what happened in a session, and when"),
+        *(Nothing, TimelineAnswer, Operations.timeline),
+        fails=("session-not-found",),
+        target=_ID,
+    ),
+    Route(
+        *("GET", "/ended", "observe", "sessions", "List the sessions that have ended lately"),
+        *(Nothing, EndedList, Operations.ended),
     ),
     Route(
         *("POST", "/sessions/{id}/end", "end", "session", "End a session", Nothing, SessionView, Operations.end),
