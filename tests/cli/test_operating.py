@@ -120,7 +120,7 @@ async def test_an_id_is_completed_by_the_node(
 
     monkeypatch.setattr(AdminClient, "get", watched)
     assert await run("sessions", "show", whole[5:11]) == 0
-    assert asked == [("/sessions", whole[:11]), (f"/sessions/{whole}", None)]
+    assert asked[:2] == [("/sessions", whole[:11]), (f"/sessions/{whole}/timeline", None)]
 
 
 async def test_a_list_that_was_cut_off_says_how_to_see_more(
@@ -341,3 +341,44 @@ async def test_a_token_comes_from_a_file_and_is_not_repeated(
     assert "another" not in told
     assert await run("sessions") == 1
     assert "none was given" in capsys.readouterr().err
+
+
+async def test_a_session_is_drawn_with_what_happened_in_it(
+    client: Client, port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await run("sessions", "show", await session_id(port)) == 0
+    out = capsys.readouterr().out
+    assert "━" in next(line for line in out.splitlines() if line.startswith("turn 1"))
+    assert "━" in next(line for line in out.splitlines() if line.startswith("leg 1"))
+
+
+async def test_a_session_that_ended_lately_is_listed_and_shown(
+    client: Client, port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = await session_id(port)
+    await client.close()
+
+    async def has_ended() -> bool:
+        return bool((await AdminApi(port).get("ended"))["sessions"])
+
+    await eventually("the session is among those that ended", has_ended)
+    assert await run("sessions", "ended") == 0
+    assert name[:17] in capsys.readouterr().out
+    assert await run("sessions", "show", name[:12]) == 0
+    out = capsys.readouterr().out
+    assert "ended: client-closed" in out
+    assert "■" in out
+
+
+async def test_a_session_is_shown_with_its_timeline_to_programs(
+    client: Client, port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = await session_id(port)
+    assert await run("sessions", "show", name, "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["session"]["id"] == shown["timeline"]["session"]["id"] == name
+
+
+async def test_watching_needs_a_terminal(gateway: RunningGateway, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await run("sessions", "watch") == 2
+    assert "needs a terminal" in capsys.readouterr().err

@@ -21,6 +21,7 @@ def looked(
             upstream_rtt_s=upstream_rtt_s,
             model_delay_s=model_delay_s,
             held_s=held_s,
+            has_leg=state == "live",
         )
         places.sample(sample, loop_late_s)
     return places
@@ -61,6 +62,11 @@ def test_waiting_for_a_place_is_the_gateways() -> None:
     assert looked(state="queued", held_s=3.0, model_delay_s=0.0).view().slowest == "gateway"
 
 
+def test_a_model_that_keeps_up_takes_no_time_and_nothing_notable_is_slowest() -> None:
+    view = looked(model_delay_s=0.0).view()
+    assert (view.model_s, view.slowest) == (0.0, "")
+
+
 def test_one_late_answer_to_a_ping_is_no_slow_link() -> None:
     places = looked(times=WINDOW_SAMPLES - 1)
     places.sample(Sample(at_s=20.0, state="live", client_rtt_s=2.0, model_delay_s=0.02), 0.0)
@@ -70,5 +76,5 @@ def test_one_late_answer_to_a_ping_is_no_slow_link() -> None:
 def test_what_was_before_the_window_is_forgotten() -> None:
     places = looked(client_rtt_s=0.001)
     for _ in range(WINDOW_SAMPLES):
-        places.sample(Sample(at_s=20.0, state="live", client_rtt_s=0.4, model_delay_s=0.02), 0.0)
+        places.sample(Sample(at_s=20.0, state="live", client_rtt_s=0.4), 0.0)
     assert places.view().client_link_s == 0.4

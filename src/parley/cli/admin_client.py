@@ -119,6 +119,24 @@ class AdminClient:
             )
         return found[0]
 
+    def find_any(self, given: str) -> tuple[str, bool]:
+        """The id of the one session, live or ended lately, whose id begins so; and whether it lives."""
+        try:
+            return self.find(given), True
+        except Failure as error:
+            if "session-not-found" not in str(error):
+                raise
+            stem = given if given.startswith(_ID_STEM) else _ID_STEM + given
+            found = [str(one["id"]) for one in self.get("/ended")["sessions"] if str(one["id"]).startswith(stem)]
+            if not found:
+                raise
+            if len(found) > 1:
+                raise Misuse(
+                    f"wrong-usage: several sessions have ids that begin with {given}; give more of it: "
+                    f"{', '.join(found[:_AMBIGUOUS_MAX])}"
+                ) from None
+            return found[0], False
+
     def _ask(self, method: str, path: str, fields: dict[str, Any] | None = None) -> Any:
         body = None if fields is None else json.dumps(fields).encode()
         return self._exchange(method, path, body, lambda answer: json.loads(answer.read(_ANSWER_MAX_BYTES)))

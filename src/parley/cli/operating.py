@@ -47,33 +47,30 @@ def list_sessions(client: AdminClient, state: str, limit: int, *, as_json: bool)
         print(f"the first {len(found)}{'' if state else f' of {total}'}; --limit shows more")
 
 
-def show_session(client: AdminClient, session_id: str, *, as_json: bool) -> None:
-    """All that is known of one."""
-    one = client.get(f"/sessions/{session_id}")
+def list_ended(client: AdminClient, *, as_json: bool) -> None:
+    """A line for each that has ended lately."""
+    answer = client.get("/ended")
     if as_json:
-        print_json(one)
+        print_json(answer)
         return
-    times = ", ".join(f"{count} {outcome}" for outcome, count in one["resumptions"].items())
-    lines = {
-        "session": one["id"],
-        "state": one["state"] + (f" ({one['recovering']})" if one["recovering"] else ""),
-        "began": time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(one["began_s"])),
-        "age": span(one["age_s"]),
-        "tenant": one["tenant"] or "-",
-        "attached": one["transport"] if one["attached"] else "no",
-        "came back": times or "never",
-        "model": f"{one['model'] or 'any'} ({one['pool']})",
-        "model server": ", ".join(one["members"]) or "-",
-        "streams": str(one["legs"]),
-        "audio": f"{one['received_s']:.1f} s came, {one['held_s']:.1f} s wait, {one['dropped_s']:.1f} s were dropped",
-        "lag": f"{one['lag_s']:.1f} s",
-        "turns": str(one["turns"]),
-        "last event": str(one["seq"] or "-"),
-        "memory": f"{one['held_bytes'] / 1024:.1f} KiB",
-    }
-    width = max(map(len, lines))
-    for name, value in lines.items():
-        print(f"{name:<{width}}  {value}")
+    if not answer["sessions"]:
+        print("no session has ended lately")
+        return
+    header = ("SESSION", "ENDED", "LASTED", "TURNS", "CAME BACK", "TENANT", "SLOWEST", "OUTCOME")
+    rows = [
+        (
+            one["id"][:_SHOWN_CHARS],
+            f"{span(one['ago_s'])} ago",
+            span(one["age_s"]),
+            str(one["turns"]),
+            ", ".join(f"{count} {outcome}" for outcome, count in one["resumptions"].items()) or "-",
+            one["tenant"] or "-",
+            one["slowest"] or "-",
+            one["outcome"],
+        )
+        for one in answer["sessions"]
+    ]
+    print_table(header, rows, frozenset({"ENDED", "LASTED", "TURNS"}), spare=("TENANT", "SLOWEST", "CAME BACK"))
 
 
 def end_session(client: AdminClient, session_id: str, *, as_json: bool) -> None:

@@ -8,13 +8,14 @@ from parley.cli.admin_options import admin_options, seconds_option
 from parley.cli.failure import Misuse
 
 STATES = ("queued", "live", "parked", "recovering", "detached", "leaving")
-ACTIONS = ("ls", "show", "end", "move", "kept", "read", "purge")
+ACTIONS = ("ls", "show", "watch", "ended", "end", "move", "kept", "read", "purge")
+_OF_MANY = ("ls", "watch", "ended", "kept")
 
 
 @click.command("sessions")
 @click.argument("action", type=click.Choice(ACTIONS), default="ls", metavar=f"[{'|'.join(ACTIONS)}]")
 @click.argument("session", required=False, metavar="[ID]")
-@click.option("--state", type=click.Choice(STATES), help="ls: only those of this state.")
+@click.option("--state", type=click.Choice(STATES), help="ls, watch: only those of this state.")
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="ls: at the most.")
 @seconds_option("--within", "move: without a pause, after so long. [30]")
 @click.option("--audio", type=click.Path(path_type=Path), metavar="FILE", help="read: write the audio to this WAV.")
@@ -36,13 +37,15 @@ def command(
 ) -> None:
     """List the live sessions of a node, show one, end one, or move one to another model server.
 
-    `kept` lists the sessions of which something is kept, `read` shows what was said in one, and `purge` shreds it.
+    `show` draws what happened in a session, and says where its time goes; it knows those that `ended` lists as well.
+    `watch` draws all that live, every second. `kept` lists the sessions of which something is kept, `read` shows what
+    was said in one, and `purge` shreds it.
 
     The first characters of an ID will do. The node has to run with --admin.
     """
     _check(action, session, tenant, expired=expired)
     # Loaded only now, so that help and mistakes are answered at once.
-    from parley.cli import operating, retaining
+    from parley.cli import operating, retaining, showing, watching
     from parley.cli.admin_client import AdminClient
 
     client = AdminClient(url, token_file)
@@ -58,12 +61,19 @@ def command(
             retaining.read_transcript(client, found, as_json=as_json)
         return
     if session is None:
-        operating.list_sessions(client, state or "", limit, as_json=as_json)
+        if action == "watch":
+            watching.watch(client, state or "")
+        elif action == "ended":
+            operating.list_ended(client, as_json=as_json)
+        else:
+            operating.list_sessions(client, state or "", limit, as_json=as_json)
+        return
+    if action == "show":
+        shown, is_live = client.find_any(session)
+        showing.show_session(client, shown, is_live=is_live, as_json=as_json)
         return
     found = client.find(session)
-    if action == "show":
-        operating.show_session(client, found, as_json=as_json)
-    elif action == "end":
+    if action == "end":
         operating.end_session(client, found, as_json=as_json)
     else:
         operating.move_session(client, found, within, as_json=as_json)
@@ -78,6 +88,6 @@ def _check(action: str, session: str | None, tenant: str | None, *, expired: boo
         return
     if tenant is not None or expired:
         raise Misuse("wrong-usage: --tenant and --expired are for `sessions purge`.")
-    if (action in ("ls", "kept")) != (session is None):
-        wanted = "no ID" if action in ("ls", "kept") else "the ID of a session"
+    if (action in _OF_MANY) != (session is None):
+        wanted = "no ID" if action in _OF_MANY else "the ID of a session"
         raise Misuse(f"wrong-usage: `sessions {action}` takes {wanted}.")

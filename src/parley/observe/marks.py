@@ -96,7 +96,7 @@ class Sample:
     the model was *sent* and has not consumed. `held_s` and `held_bytes`: audio that waits here. `client_rtt_s` and
     `upstream_rtt_s`: the last round trip of a ping on the connection to the client and to the model server.
     `input_late_s`: how far the audio of the open turn is behind the time since it began to come, if that were live.
-    `text_waits_bytes`: results that wait for the client to read.
+    `text_waits_bytes`: results that wait for the client to read. `has_leg`: it is connected to a model server.
     """
 
     at_s: float
@@ -109,6 +109,7 @@ class Sample:
     upstream_rtt_s: float | None = None
     input_late_s: float | None = None
     text_waits_bytes: int = 0
+    has_leg: bool = False
 
 
 class MarkSink(Protocol):

@@ -12,6 +12,8 @@ from parley.observe.marks import Sample
 
 WINDOW_SAMPLES = 20
 """Ten seconds of samples."""
+NOTABLE_S = 0.02
+"""Nobody hears less."""
 
 
 class Place(StrEnum):
@@ -26,7 +28,7 @@ class Place(StrEnum):
 @dataclass(frozen=True, slots=True)
 class PlacesView:
     """How much time each place takes of late, in seconds; None where nothing could be measured. `slowest` is the one
-    that takes most, empty when nothing was measured."""
+    that takes most, empty when none takes a notable time."""
 
     client_link_s: float | None
     gateway_s: float | None
@@ -58,7 +60,7 @@ class Places:
             # What waits for a stream waits for a place here, not for the model.
             waited_s = median(sample.held_s if sample.state == "queued" else 0.0 for sample in samples)
             gateway_s = max(late_s, waited_s)
-            at_work = [sample.model_delay_s for sample in samples if sample.model_delay_s > 0]
+            at_work = [sample.model_delay_s for sample in samples if sample.has_leg]
             if at_work:
                 model_s = max(0.0, median(at_work) - (upstream_s or 0.0) - late_s)
         times = {
@@ -67,7 +69,7 @@ class Places:
             Place.UPSTREAM_LINK: upstream_s,
             Place.MODEL: model_s,
         }
-        known = {place: time_s for place, time_s in times.items() if time_s is not None}
+        known = {place: time_s for place, time_s in times.items() if time_s is not None and time_s >= NOTABLE_S}
         slowest = max(known, key=lambda place: known[place]).value if known else ""
         return PlacesView(_round(client_s), _round(gateway_s), _round(upstream_s), _round(model_s), slowest)
 

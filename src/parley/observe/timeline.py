@@ -118,8 +118,8 @@ class Timeline:
                     round(sample.lag_s, 3),
                     round(sample.held_s, 3),
                     round(sample.model_delay_s, 4),
-                    sample.client_rtt_s,
-                    sample.upstream_rtt_s,
+                    _rounded(sample.client_rtt_s),
+                    _rounded(sample.upstream_rtt_s),
                 )
             )
         self._samples += 1
@@ -188,6 +188,10 @@ class Timeline:
         totals.dropped_s, totals.replayed_s = _number(facts["dropped_s"]), _number(facts["replayed_s"])
         totals.lost_s, totals.held_s_most = _number(facts["lost_s"]), _number(facts["held_s_most"])
         totals.held_bytes_most = int(facts["held_bytes_most"])
+
+
+def _rounded(time_s: float | None) -> float | None:
+    return None if time_s is None else round(time_s, 4)
 
 
 def _number(fact: Fact) -> float:

@@ -18,7 +18,7 @@ from parley.ingress.attachment import Provenance
 from parley.observe.log import RECORD_LOGGER
 from parley.observe.loop_lag import LoopLag
 from parley.observe.marks import Mark, MarkKind, MarkSink, Sample, Subject
-from parley.observe.session_observer import SessionObserver
+from parley.observe.session_observer import SessionObserver, TraceHeaders
 from parley.observe.timeline import Timeline, TimelineView
 from parley.server.runner import SessionRunner
 from parley.server.session_state import state_of
@@ -61,12 +61,19 @@ class EndedTimeline:
 
 
 class Observing:
-    """All that is watched on a node. `listeners` hear every mark and every sample.
+    """All that is watched on a node. `listeners` hear every mark and every sample; `trace_headers` is theirs who trace.
 
     `clock` is the loop's. What was kept of sessions that ended is bounded by `ENDED_MAX` and `ENDED_KEPT_S`.
     """
 
-    def __init__(self, clock: Callable[[], float], loop_lag: LoopLag, listeners: Sequence[MarkSink] = ()) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        loop_lag: LoopLag,
+        listeners: Sequence[MarkSink] = (),
+        trace_headers: TraceHeaders | None = None,
+    ) -> None:
+        self._trace_headers = trace_headers
         self._clock = clock
         self._loop_lag = loop_lag
         self._listeners = tuple(listeners)
@@ -82,7 +89,7 @@ class Observing:
     ) -> SessionObserver:
         """The observer of a session that begins now. `tenant` is whose it is, for permissions; it is not shown."""
         now = self._clock()
-        observer = SessionObserver(subject, session, self._sinks, began_at=now)
+        observer = SessionObserver(subject, session, self._sinks, began_at=now, trace_headers=self._trace_headers)
         self._live[subject.session_id] = _Watched(observer, Timeline(subject))
         self._tenants[subject.session_id] = tenant
         if provenance is None:
@@ -183,6 +190,7 @@ class Observing:
             upstream_rtt_s=_most([leg.round_trip_s() for leg in legs.values()]),
             input_late_s=observer.input_late_s(now),
             text_waits_bytes=survey.unsent_bytes,
+            has_leg=bool(legs),
         )
 
     def _forget_old(self) -> None:
