@@ -382,3 +382,16 @@ async def test_a_session_is_shown_with_its_timeline_to_programs(
 async def test_watching_needs_a_terminal(gateway: RunningGateway, capsys: pytest.CaptureFixture[str]) -> None:
     assert await run("sessions", "watch") == 2
     assert "needs a terminal" in capsys.readouterr().err
+
+
+async def test_a_node_is_shown_in_a_few_lines(client: Client, port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await run("node") == 0
+    out = capsys.readouterr().out
+    assert "state         ready" in out
+    assert "1 of 1 model servers ready, 1 streams" in out
+
+
+async def test_a_node_is_shown_to_programs(gateway: RunningGateway, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await run("node", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["node"]["state"], len(shown["pools"])) == ("ready", 1)

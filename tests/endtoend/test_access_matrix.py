@@ -40,6 +40,7 @@ ASKED = f"{MISSING} {INVALID} {EXPIRED}"
 
 #                        none wrong expired stranger powerless observer right operator
 ANYBODY = rows("ok ok ok ok ok ok ok ok")
+NO_SUCH_FILE = rows(" ".join(["not-found"] * 8))
 TOLD_TO_UPGRADE = rows(" ".join(["bad-request"] * 8))
 KNOWN = rows(f"{ASKED} ok ok ok ok {INVALID}")
 STARTS = rows(f"{ASKED} ok forbidden forbidden ok {INVALID}")
@@ -65,6 +66,12 @@ TABLE: Mapping[Key, Row] = {
     Key("http", "POST", "/ping"): ANYBODY,
     Key("http", "GET", "/health"): ANYBODY,
     Key("http", "HEAD", "/health"): ANYBODY,
+    Key("http", "GET", "/"): ANYBODY,
+    Key("http", "HEAD", "/"): ANYBODY,
+    Key("http", "GET", "/static/captions/{file}"): NO_SUCH_FILE,
+    Key("http", "HEAD", "/static/captions/{file}"): NO_SUCH_FILE,
+    Key("http", "GET", "/static/shared/{file}"): NO_SUCH_FILE,
+    Key("http", "HEAD", "/static/shared/{file}"): NO_SUCH_FILE,
     Key("http", "GET", "/v1/models"): KNOWN,
     Key("http", "HEAD", "/v1/models"): KNOWN,
     Key("http", "POST", "/invocations"): STARTS,
@@ -85,9 +92,12 @@ TABLE: Mapping[Key, Row] = {
     Key("http2", "POST", f"{OPERATION} v1/realtime"): STARTS,
     Key("http2", "POST", f"{OPERATION} invocations-bidirectional-stream"): STARTS,
     Key("admin", "GET", "/admin/v1/openapi.json"): DESCRIBED,
+    Key("admin", "GET", "/metrics"): NODE,
     Key("admin", "GET", "/admin/v1/node"): NODE,
     Key("admin", "GET", "/admin/v1/sessions"): DESCRIBED,
     Key("admin", "GET", "/admin/v1/sessions/{id}"): SEEN,
+    Key("admin", "GET", "/admin/v1/sessions/{id}/timeline"): SEEN,
+    Key("admin", "GET", "/admin/v1/ended"): DESCRIBED,
     Key("admin", "POST", "/admin/v1/sessions/{id}/end"): CHANGED,
     Key("admin", "POST", "/admin/v1/sessions/{id}/move"): CHANGED,
     Key("admin", "GET", "/admin/v1/upstreams"): NODE,
@@ -196,7 +206,7 @@ async def test_a_route_that_is_added_without_a_row_is_found(stage: Stage, listen
 
 def test_every_route_of_the_admin_apis_description_has_a_row() -> None:
     described = {(method.upper(), path) for path, item in document()["paths"].items() for method in item}
-    rest = {("GET", "/admin/v1/openapi.json")}
+    rest = {("GET", "/admin/v1/openapi.json"), ("GET", "/metrics")}
     assert described | rest == {(key.method, key.path) for key in TABLE if key.listener == "admin"}
 
 

@@ -74,6 +74,7 @@ class StubHost:
         self.refuses_open: ParleyError | None = None
         self.refuses_resume: ParleyError | None = None
         self.callers: list[Caller] = []
+        self.provenances: list[Provenance | None] = []
         self.claims: list[tuple[str, int, Caller]] = []
         self.refuses_fetch: ParleyError | None = None
         self.looks_for_sessions = False
@@ -111,6 +112,7 @@ class StubHost:
         if self.refuses_open is not None:
             raise self.refuses_open
         self.callers.append(caller)
+        self.provenances.append(provenance)
         return self._begin(attachment, name or self.new_name())
 
     def next_arrival(self) -> int:

@@ -1,7 +1,7 @@
 """Legs on the double of vLLM, and a session's end of them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -20,6 +20,7 @@ class Sink:
 
     def __init__(self) -> None:
         self.events: list[ev.Event] = []
+        self.headers: dict[str, str] = {}
         self._changes = Changes()
 
     def receive(self, event: ev.Event) -> None:
@@ -31,6 +32,9 @@ class Sink:
 
     def delay_s(self, leg_id: int) -> float:
         return 0.0
+
+    def trace_headers(self, leg_id: int) -> Mapping[str, str]:
+        return self.headers
 
     async def until[E: ev.Event](self, kind: type[E], count: int = 1) -> E:
         """The event that makes it so many of this kind."""

@@ -40,6 +40,7 @@ class Leg:
         self.id = leg_id
         self.sink = sink
         self.told: list[str] = []
+        self.answers_in_s: float | None = None
 
     def start_turn(self) -> None:
         self.told.append("start")
@@ -48,7 +49,7 @@ class Leg:
         self.told.append("audio")
 
     def round_trip_s(self) -> float | None:
-        return None
+        return self.answers_in_s
 
     def end_turn(self) -> None:
         self.told.append("end")

@@ -210,3 +210,9 @@ async def test_a_container_that_does_not_begin_is_given_up(stage: Stage) -> None
     error = await stage.refused(connect_timeout_s=0.5)
     assert (error.code, "0.5 s" in error.detail) == ("upstream-unavailable", True)
     await stage.server.streams[0].until_ended()
+
+
+async def test_the_endpoint_is_told_of_the_trace_that_a_leg_is_part_of(stage: Stage) -> None:
+    stage.sink.headers = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+    await stage.open()
+    assert stage.server.streams[0].headers["traceparent"] == stage.sink.headers["traceparent"]

@@ -249,3 +249,13 @@ async def test_a_server_that_does_not_read_is_reported_and_so_is_that_it_reads_a
     connection.read_again()
     await sink.until(ev.LegUnblocked)
     await connection.until_received("append", sent)
+
+
+async def test_the_handshake_tells_of_the_trace_that_a_leg_is_part_of(open_leg: OpenLeg, vllm: FakeVllm) -> None:
+    sink = Sink()
+    sink.headers = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+    await bounded("the leg opens", open_leg(sink, api_key="secret"))
+    request = (await vllm.session()).request
+    assert request is not None
+    assert request.headers["traceparent"] == sink.headers["traceparent"]
+    assert request.headers["Authorization"] == "Bearer secret"

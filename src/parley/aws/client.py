@@ -6,7 +6,7 @@ longer be a chain; so each stream keeps those that it began with, and the next o
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -66,14 +66,21 @@ class AwsClient:
         self._dropped: set[asyncio.Task[None]] = set()
 
     async def open(
-        self, address: EndpointAddress, sink: StreamSink, *, query: str = "", timeout_s: float | None = None
+        self,
+        address: EndpointAddress,
+        sink: StreamSink,
+        *,
+        query: str = "",
+        timeout_s: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> AwsStream:
-        """A stream to an endpoint's container; what happens on it is told to `sink`.
+        """A stream to an endpoint's container; what happens on it is told to `sink`. `headers` are for the endpoint,
+        beside those that are signed.
 
         Raises:
             AwsError: there is none, within `timeout_s` (the options' `connect_timeout_s`).
         """
-        transport = StreamTransport(self._connector)
+        transport = StreamTransport(self._connector, headers)
         bound_s = self.options.connect_timeout_s if timeout_s is None else timeout_s
         place = ""
         try:

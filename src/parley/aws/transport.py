@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Mapping
 from typing import Any, Self, cast
 
 from awscrt.exceptions import AwsCrtError
@@ -21,13 +21,15 @@ _HTTPS_PORT = 443
 
 
 class StreamTransport:
-    """Carries one event stream. `failure` is why there is none, or `exchange` what there is."""
+    """Carries one event stream. `failure` is why there is none, or `exchange` what there is. `headers` are sent beside
+    those that are signed."""
 
     SUPPORTS_DUPLEX_STREAMING = True
     TIMEOUT_EXCEPTIONS = ()
 
-    def __init__(self, connector: Connector) -> None:
+    def __init__(self, connector: Connector, headers: Mapping[str, str] | None = None) -> None:
         self._connector = connector
+        self._headers = headers or {}
         self._requesting: asyncio.Task[Any] | None = None
         self._writer: asyncio.Task[None] | None = None
         self._is_settled = False
@@ -48,7 +50,7 @@ class StreamTransport:
         port = place.port or _HTTPS_PORT
         try:
             connection = await self._connector.connect(place.host, port)
-            self.exchange = exchange = _begun(connection, _marshalled(request))
+            self.exchange = exchange = _begun(connection, _marshalled(request, self._headers))
             status, headers = await asyncio.shield(exchange.head)
         except (AwsCrtError, Vanished) as error:
             self.failure = connect_error(f"{place.host}:{port}", error)
@@ -120,12 +122,13 @@ async def _beginning(exchange: Exchange) -> bytes:
     return bytes(body[:_BODY_MAX_BYTES])
 
 
-def _marshalled(request: Any) -> HttpRequest:
-    """The SDK's request as the library's. Path and headers are those that were signed."""
+def _marshalled(request: Any, more: Mapping[str, str]) -> HttpRequest:
+    """The SDK's request as the library's. Path and headers are those that were signed, and `more` that were not."""
     place = request.destination
     fields = [(field.name, value) for field in request.fields.entries.values() for value in field.values]
     if not any(name.lower() == "host" for name, _ in fields):
         fields.append(("host", place.netloc))
+    fields += more.items()
     query = f"?{place.query}" if place.query is not None else ""
     path = f"{place.path if place.path is not None else '/'}{query}"
     return cast(HttpRequest, HttpRequest(request.method, path, HttpHeaders(fields)))

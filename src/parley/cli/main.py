@@ -18,6 +18,7 @@ COMMANDS = {
     "engine": "Run the embedded engine alone: vLLM's realtime API on a CPU.",
     "transcribe": "Stream a recording to a gateway and print what it hears.",
     "demo": "Stream a recording through a gateway and engine of its own.",
+    "node": "Show how a node is: its state, its load, its model servers.",
     "sessions": "List the live sessions of a node; show, end or move one.",
     "upstreams": "List the model servers behind a node; drain one or use it again.",
     "drain": "Empty a node before it is stopped, or take that back.",

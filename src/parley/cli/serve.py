@@ -53,11 +53,16 @@ def greeting(ready: Ready) -> str:
     return f"""
 Parley is ready on {http}://{address}
 
-  transcribe a recording   parley transcribe FILE.wav{option}
+{_page_line(ready, f"{http}://{address}/")}  transcribe a recording   parley transcribe FILE.wav{option}
   the same with curl       curl -H 'Content-Type: audio/wav' --data-binary @FILE.wav {http}://{address}/invocations
   for your own client      {ws}://{address}/v1/realtime
 {_admin_lines(ready)}{_sagemaker_lines(ready)}  stop                     Ctrl-C
 """
+
+
+def _page_line(ready: Ready, url: str) -> str:
+    """Where a person begins."""
+    return f"  live captions page       {url}\n" if ready.has_page else ""
 
 
 def _admin_lines(ready: Ready) -> str:

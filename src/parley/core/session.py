@@ -176,6 +176,7 @@ class Session:
             replayed_s=self._supply.losses.restored_samples / SAMPLE_RATE,
             lost_s=self._supply.losses.missed_samples / SAMPLE_RATE,
             unsent_bytes=self._outlet.unsent_bytes,
+            uncommitted_s=(self._intake.cursor - self._turns.settled(self._intake.cursor)) / SAMPLE_RATE,
         )
 
     def turn_views(self) -> tuple[TurnView, ...]:

@@ -173,6 +173,11 @@ class TurnQueue:
             return self._turns[-1]
         return None
 
+    def settled(self, cursor: int) -> int:
+        """Up to where on the session's cursor, which is here, nothing would have to be heard again."""
+        head = self.head
+        return cursor if head is None else min(cursor, head.cursor(head.replay_point))
+
     @property
     def text_bytes(self) -> int:
         """The memory that the turns' text takes."""

@@ -1,7 +1,7 @@
 """Plain HTTP routes: the container contract's `/ping` and `/invocations`, and what vLLM's clients look for."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 
@@ -31,11 +31,12 @@ def http_application(
     stall_timeout_s: float = 60.0,
     origins: Origins | None = None,
     browser_tokens: BrowserTokens | None = None,
+    routes: Iterable[web.AbstractRouteDef] = (),
 ) -> web.Application:
     """All plain HTTP routes of the gateway's port. A client that stops half-way is given up after `stall_timeout_s`.
 
     Pages of `origins` may ask; without any, those of this server's own address. Without `browser_tokens` none are
-    minted.
+    minted. `routes` are more of them, which anybody may ask for.
     """
 
     async def ping(_request: web.Request) -> web.StreamResponse:
@@ -104,6 +105,7 @@ def http_application(
             web.post(CLIENT_SECRETS_PATH, client_secrets.handle, expect_handler=expect_later),
             web.get(REALTIME_PATH, not_upgraded),
             web.get(SAGEMAKER_PATH, not_upgraded),
+            *routes,
         ]
     )
     return application

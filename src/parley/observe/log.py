@@ -37,11 +37,13 @@ QUIET_LOGGERS = (
     "h2",
     "hpack",
     "hyperframe",
+    "opentelemetry",
     "picows",
     "smithy_aws_core",
     "smithy_aws_event_stream",
     "smithy_core",
     "smithy_http",
+    "urllib3",
 )
 """Libraries that log what was sent at DEBUG: headers with signatures and tokens, audio and transcripts."""
 # What asyncio says of a task or a callback goes on with the repr of its arguments and of its exception.

@@ -93,10 +93,12 @@ class Sample:
     """How a session stands at a moment, in seconds and bytes; None where nobody can tell.
 
     `lag_s`: the oldest audio that the model has not answered came this long ago. `model_delay_s`: the oldest audio that
-    the model was *sent* and has not consumed. `held_s` and `held_bytes`: audio that waits here. `client_rtt_s` and
+    the model was *sent* and has not consumed. `held_s`: audio that waits here. `client_rtt_s` and
     `upstream_rtt_s`: the last round trip of a ping on the connection to the client and to the model server.
     `input_late_s`: how far the audio of the open turn is behind the time since it began to come, if that were live.
     `text_waits_bytes`: results that wait for the client to read. `has_leg`: it is connected to a model server.
+    `uncommitted_s`: audio that would have to be heard again if that were lost. `buffer_bytes`: all memory that it
+    keeps. `received_s`: all audio that came.
     """
 
     at_s: float
@@ -104,12 +106,14 @@ class Sample:
     lag_s: float = 0.0
     model_delay_s: float = 0.0
     held_s: float = 0.0
-    held_bytes: int = 0
     client_rtt_s: float | None = None
     upstream_rtt_s: float | None = None
     input_late_s: float | None = None
     text_waits_bytes: int = 0
     has_leg: bool = False
+    uncommitted_s: float = 0.0
+    buffer_bytes: int = 0
+    received_s: float = 0.0
 
 
 class MarkSink(Protocol):

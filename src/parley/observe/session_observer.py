@@ -4,7 +4,7 @@ The runner hands over each event that the core handled, with what the core wante
 turn that runs, which are no marks: those are passed over in one look.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from parley.core import effects as ef
@@ -21,6 +21,10 @@ from parley.observe.turn_log import TurnLog
 _LAG_STEP_S = 1.0
 _HIGH_WATER_STEP_S = 1.0
 """Held audio is noted at a second, and then whenever the most of it has doubled."""
+
+
+TraceHeaders = Callable[[str, int], Mapping[str, str]]
+"""Of a session's leg: W3C Trace Context as HTTP headers."""
 
 
 class Observed(Protocol):
@@ -47,7 +51,8 @@ class SessionObserver:
     """Watches one session. Marks go to the `sinks`, in order.
 
     `began_at` is when the session began, on the clock of all other times here. `awaits_text` says that a turn has not
-    said anything yet: then `said` wants to know of the first text.
+    said anything yet: then `said` wants to know of the first text. `trace_headers` gives what a leg tells of the trace
+    that it is part of.
     """
 
     __slots__ = (
@@ -66,13 +71,23 @@ class SessionObserver:
         "_seq",
         "_session",
         "_sinks",
+        "_trace_headers",
         "_turns",
         "awaits_text",
         "subject",
     )
 
-    def __init__(self, subject: Subject, session: Observed, sinks: Sequence[MarkSink], *, began_at: float) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        session: Observed,
+        sinks: Sequence[MarkSink],
+        *,
+        began_at: float,
+        trace_headers: TraceHeaders | None = None,
+    ) -> None:
         self.subject = subject
+        self._trace_headers = trace_headers
         self._session = session
         self._sinks = sinks
         self._began_at = began_at
@@ -136,6 +151,10 @@ class SessionObserver:
         if turn is not None and turn.text_at is None:
             turn.text_at = now
             self._mark(MarkKind.TURN_FIRST_TEXT, now, turn=turn.item, after_s=_s(now - turn.began_at))
+
+    def trace_headers(self, leg: int) -> Mapping[str, str]:
+        """What a leg tells its model server of the trace that it is part of; nothing without one."""
+        return {} if self._trace_headers is None else self._trace_headers(self.subject.session_id, leg)
 
     def age_s(self, now: float) -> float:
         """How long ago it began."""

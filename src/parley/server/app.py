@@ -13,7 +13,6 @@ from parley.access.gate import Gate
 from parley.ingress.attachment import SessionHost
 from parley.ingress.connect_gate import ConnectGate
 from parley.ingress.invocation import Endpoints
-from parley.observe.loop_lag import LoopLag
 from parley.server.admin.inventory import Inventory, Pool
 from parley.server.admin.routes import Operations
 from parley.server.admin.timelines import Timelines
@@ -24,13 +23,14 @@ from parley.server.endpoints import OWN_POOL
 from parley.server.garbage import settle_garbage
 from parley.server.launch import memory_watch, model_profile, model_server_child
 from parley.server.live_sessions import LiveSessions
+from parley.server.metrics import Metrics
 from parley.server.no_sessions import NoSessions
-from parley.server.observing import Observing
 from parley.server.options import make_gate, make_pool, make_port, pool_options, read_key
 from parley.server.ready import Http2Address, Ready
 from parley.server.settings.document import Settings
 from parley.server.start import StartError, cannot_listen
 from parley.server.stores import make_handover, make_keeper, make_retained, open_store
+from parley.server.telemetry import Telemetry
 from parley.server.tls_endpoints import listener_tls
 from parley.server.trust import make_trust
 from parley.server.upstream_specs import member_specs
@@ -105,8 +105,7 @@ class Gateway:
         trust = self._trust = make_trust(settings)
         self._keeper = make_keeper(settings, trust.gate.audit)
         clock = asyncio.get_running_loop().time
-        self._loop_lag = LoopLag(clock)
-        self._observing = Observing(clock, self._loop_lag)
+        telemetry = self._telemetry = Telemetry(settings.telemetry, clock)
         self._live = LiveSessions(
             random=secrets.token_bytes,
             window_s=settings.session.resume_window_s,
@@ -116,7 +115,8 @@ class Gateway:
             gate=trust.gate,
             quotas=trust.quotas,
             keeper=self._keeper,
-            observing=self._observing,
+            observing=telemetry.watches,
+            forwarded=telemetry.forwarded,
         )
         hosts = HostMaker(settings, self._live, trust.tenants)
         self._host = hosts.make(
@@ -149,14 +149,15 @@ class Gateway:
             + self._backends.pools,
             desk=hosts.desk,
             draining=self.draining,
-            loop_lag=self._loop_lag,
+            loop_lag=telemetry.loop_lag,
             is_ready=self._is_ready,
             was_ready=lambda: self._was_ready,
         )
         retained = None if self._keeper is None else make_retained(self._keeper)
-        timelines = Timelines(self._observing, clock)
+        telemetry.watch(inventory)
+        timelines = Timelines(telemetry.observing, clock)
         operations = Operations(inventory, self.draining, upstream.drain_timeout_s, retained, timelines=timelines)
-        self._admin = _admin_port(settings, operations, trust.admin_gate)
+        self._admin = _admin_port(settings, operations, trust.admin_gate, telemetry.metrics)
         self.admin_url = ""
         self._bound_port = 0
         self.http2: Http2Address | None = None
@@ -177,8 +178,8 @@ class Gateway:
         except BaseException:
             await self.close()
             raise
-        self._run(self._loop_lag.run())
-        self._run(self._observing.run())
+        for watching in self._telemetry.works():
+            self._run(watching)
         self._run(self._pool.run())
         for work in self._trust.background:
             self._run(work())
@@ -235,6 +236,7 @@ class Gateway:
         self._trust.close()
         if self._store is not None:
             self._store.close()
+        await self._telemetry.close()
 
     async def _close_listeners(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -269,12 +271,12 @@ def _http2_endpoint(
     return Http2Endpoint(settings, endpoints, front.check_ready, access, gate)
 
 
-def _admin_port(settings: Settings, operations: Operations, gate: Gate) -> "AdminPort | None":
+def _admin_port(settings: Settings, operations: Operations, gate: Gate, metrics: Metrics | None) -> "AdminPort | None":
     if not settings.admin.port:
         return None
     from parley.server.admin.port import AdminPort
 
-    return AdminPort(settings.admin, operations, gate, listener_tls(settings, "admin"))
+    return AdminPort(settings.admin, operations, gate, listener_tls(settings, "admin"), metrics)
 
 
 @contextlib.contextmanager

@@ -9,8 +9,8 @@ sampler, twice a second ─► runner ─► Sample ─┘
 
 import asyncio
 import logging
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from parley.core.session import Session
@@ -21,7 +21,7 @@ from parley.observe.marks import Mark, MarkKind, MarkSink, Sample, Subject
 from parley.observe.session_observer import SessionObserver, TraceHeaders
 from parley.observe.timeline import Timeline, TimelineView
 from parley.server.runner import SessionRunner
-from parley.server.session_state import state_of
+from parley.server.session_state import SessionState, state_of
 
 SAMPLE_INTERVAL_S = 0.5
 ENDED_MAX = 256
@@ -40,7 +40,7 @@ _record_log = logging.getLogger(RECORD_LOGGER)
 class _Watched:
     """A session that lives. `runner` is None until it has one."""
 
-    __slots__ = ("cursor", "is_busy", "observer", "runner", "skipped", "timeline")
+    __slots__ = ("cursor", "is_busy", "observer", "runner", "skipped", "state", "timeline")
 
     def __init__(self, observer: SessionObserver, timeline: Timeline) -> None:
         self.observer = observer
@@ -49,6 +49,7 @@ class _Watched:
         self.cursor = -1
         self.is_busy = True
         self.skipped = 0
+        self.state: SessionState = "live"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,15 +178,19 @@ class Observing:
         now = self._clock()
         survey = runner.survey()
         observer.looked(survey, now)
-        self._live[runner.name.session_id].is_busy = survey.turns > 0 or survey.is_queued
+        watched = self._live[runner.name.session_id]
+        watched.is_busy = survey.turns > 0 or survey.is_queued
+        watched.state = state_of(survey)
         legs = runner.legs
         return Sample(
             at_s=observer.age_s(now),
-            state=state_of(survey),
+            state=watched.state,
             lag_s=survey.lag_s,
             model_delay_s=max((runner.delay_s(leg) for leg in legs), default=0.0),
             held_s=survey.held_s,
-            held_bytes=survey.held_bytes,
+            buffer_bytes=survey.held_bytes,
+            received_s=survey.received_s,
+            uncommitted_s=survey.uncommitted_s,
             client_rtt_s=runner.client_rtt_s(),
             upstream_rtt_s=_most([leg.round_trip_s() for leg in legs.values()]),
             input_late_s=observer.input_late_s(now),
@@ -197,6 +202,10 @@ class Observing:
         since = self._clock() - ENDED_KEPT_S
         while self._ended and next(iter(self._ended.values())).ended_at < since:
             self._ended.popitem(last=False)
+
+    def states(self) -> Mapping[str, int]:
+        """How many sessions are in each state, as far as has been looked."""
+        return Counter(watched.state for watched in self._live.values())
 
     # ---- who asks
 

@@ -25,6 +25,7 @@ from parley.upstream.container.socket import SocketOptions
 from parley.upstream.pool.maker import PoolOptions, vllm_pool
 from parley.upstream.pool.member import MemberSpec
 from parley.upstream.pool.pool import UpstreamPool
+from parley.web.pages import page_routes
 
 
 def read_key(path: str, setting: str) -> str | None:
@@ -183,7 +184,12 @@ def make_port(
     )
     origins = Origins(server.allowed_origins, trusts_names=not access.is_open)
     http = http_application(
-        host, access, body_max_bytes=server.body_max_bytes, origins=origins, browser_tokens=browser_tokens
+        host,
+        access,
+        body_max_bytes=server.body_max_bytes,
+        origins=origins,
+        browser_tokens=browser_tokens,
+        routes=page_routes("captions", "/") if settings.web.enabled else (),
     )
     tls = listener_tls(settings, "server")
     return Port(Upgrades(host, socket_limits, access, origins), http, port_limits, socket_limits, gate, tls)

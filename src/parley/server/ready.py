@@ -21,7 +21,8 @@ class Http2Address:
 @dataclass(frozen=True, slots=True)
 class Ready:
     """Where a gateway that is ready listens, over HTTP/2 too if it does; `endpoint` is the name of one there,
-    `admin_url` where its operator asks, empty where nobody does. `has_tls`: it takes wss:// and https:// alone."""
+    `admin_url` where its operator asks, empty where nobody does. `has_tls`: it takes wss:// and https:// alone.
+    `has_page`: the captions page is at its root."""
 
     host: str
     port: int
@@ -29,3 +30,4 @@ class Ready:
     endpoint: str = ""
     admin_url: str = ""
     has_tls: bool = False
+    has_page: bool = False

@@ -286,6 +286,10 @@ class SessionRunner:
         """See `LegSink.delay_s`."""
         return self._session.delay_s(leg_id, self._clock())
 
+    def trace_headers(self, leg_id: int) -> Mapping[str, str]:
+        """See `LegSink.trace_headers`."""
+        return {} if self.observer is None else self.observer.trace_headers(leg_id)
+
     def receive(self, event: ev.Event) -> None:
         """Hand an event of a leg or of the server to the session and do what it says."""
         if type(event) is ev.LegFailed and event.leg in self._legs:

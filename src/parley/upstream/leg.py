@@ -1,5 +1,6 @@
 """The seam between a session and a model server."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from parley.core.content import Audio, Text
@@ -18,6 +19,9 @@ class LegSink(Protocol):
 
     def delay_s(self, leg_id: int) -> float:
         """How long ago the oldest audio was sent that the leg has not consumed, in seconds; 0.0 when there is none."""
+
+    def trace_headers(self, leg_id: int) -> Mapping[str, str]:
+        """What the leg's handshake tells of the trace that it is part of (W3C Trace Context); empty for none."""
 
 
 class LegConnection(Protocol):

@@ -130,8 +130,15 @@ class SageMakerUpstream:
         leg = SageMakerLeg(leg_id, sink, self._leg_age_max_s)
         try:
             async with asyncio.timeout(self._connect_timeout_s):
-                timeout_s = self._connect_timeout_s
-                leg.begin(await self._client.open(self._address, leg, query=_QUERY, timeout_s=timeout_s))
+                stream = await self._client.open(
+                    self._address,
+                    leg,
+                    query=_QUERY,
+                    timeout_s=self._connect_timeout_s,
+                    # SageMaker does not pass them on to its container; an endpoint that is Parley's reads them.
+                    headers=sink.trace_headers(leg_id),
+                )
+                leg.begin(stream)
                 await leg.created
         except TimeoutError:
             leg.close()

@@ -192,7 +192,9 @@ class VllmUpstream:
         """See `Upstream.open_leg`."""
         options = self._options
         leg = VllmLeg(leg_id, sink)
-        headers = {"Authorization": f"Bearer {options.api_key}"} if options.api_key else None
+        headers = dict(sink.trace_headers(leg_id))
+        if options.api_key:
+            headers["Authorization"] = f"Bearer {options.api_key}"
         try:
             async with asyncio.timeout(options.connect_timeout_s):
                 _, listener = await ws_connect(
@@ -206,7 +208,7 @@ class VllmUpstream:
                     max_frame_size=_MESSAGE_MAX_BYTES,
                     read_buffer_init_size=_READ_BUFFER_BYTES,
                     max_redirects=0,
-                    extra_headers=headers,
+                    extra_headers=headers or None,
                     socket_factory=partial(_connected_to, options.address) if options.address else None,
                     # On uvloop its transport misses a reset that comes with data still unread (aiofastnet 1.2.0).
                     use_aiofastnet=False,

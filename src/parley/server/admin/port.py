@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 from aiohttp import web
 
+from parley.access.action import NODE_TARGET
 from parley.access.gate import Gate
 from parley.access.identity import Identity
 from parley.core.errors import ParleyError
@@ -23,12 +24,14 @@ from parley.ingress.request_heads import of_request
 from parley.server.addresses import is_loopback
 from parley.server.admin.openapi import OPENAPI_PATH, document
 from parley.server.admin.routes import PREFIX, ROUTES, Asker, Operations, Raw, Route, read_body, read_query
+from parley.server.metrics import Metrics
 from parley.server.settings.document import AdminSettings
 from parley.server.start import cannot_listen
 from parley.server.tls_endpoints import Contexts
 
 _log = logging.getLogger("parley.admin")
 
+METRICS_PATH = "/metrics"
 BODY_MAX_BYTES = 4_096
 CONNECTIONS_MAX = 64
 _IDLE_TIMEOUT_S = 30.0
@@ -37,7 +40,9 @@ _CLOSE_TIMEOUT_S = 1.0
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def admin_application(operations: Operations, gate: Gate, *, is_local: bool) -> web.Application:
+def admin_application(
+    operations: Operations, gate: Gate, *, is_local: bool, metrics: Metrics | None = None
+) -> web.Application:
     """The routes. With `is_local` only requests that name this machine as one does on it are answered."""
 
     @web.middleware
@@ -78,7 +83,20 @@ def admin_application(operations: Operations, gate: Gate, *, is_local: bool) -> 
         return _json(described)
 
     application.router.add_route("GET", OPENAPI_PATH, openapi)
+    if metrics is not None:
+        application.router.add_route("GET", METRICS_PATH, _metrics_handler(metrics, gate))
     return application
+
+
+def _metrics_handler(metrics: Metrics, gate: Gate) -> _Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        """What a Prometheus asks for: not in the audit log, several times a minute."""
+        identity = gate.identify(of_request(request))
+        gate.allow(identity.caller, "observe", NODE_TARGET)
+        body, content_type = metrics.expose(request.headers.get("Accept", ""))
+        return _unstored(web.Response(body=body, headers={"Content-Type": content_type}))
+
+    return handle
 
 
 def _handler(route: Route, operations: Operations, gate: Gate) -> _Handler:
@@ -173,11 +191,16 @@ class AdminPort:
     """The listener; the gate says who may do what. `tls` gives the context of each handshake; None: it is in clear."""
 
     def __init__(
-        self, settings: AdminSettings, operations: Operations, gate: Gate, tls: Contexts | None = None
+        self,
+        settings: AdminSettings,
+        operations: Operations,
+        gate: Gate,
+        tls: Contexts | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._settings = settings
         self._is_open = gate.is_open
-        application = admin_application(operations, gate, is_local=is_loopback(settings.host))
+        application = admin_application(operations, gate, is_local=is_loopback(settings.host), metrics=metrics)
         self._runner = web.AppRunner(
             application,
             access_log=None,

@@ -11,6 +11,7 @@ from parley.server.addresses import (
 )
 from parley.server.settings.document import LaunchSettings, SessionSettings, Settings, UpstreamSettings
 from parley.server.settings.http2 import Http2Settings
+from parley.server.settings.telemetry import telemetry_problems
 from parley.server.settings.trust_problems import trust_problems
 
 INITIAL_WINDOW_BYTES = 65_535
@@ -28,6 +29,7 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "store.directory", "store.directory has to name a folder when store.kind is directory"
     yield from http2_problems(settings.http2)
     yield from trust_problems(settings)
+    yield from telemetry_problems(settings.telemetry)
 
 
 def _of_upstream(upstream: UpstreamSettings, launch: LaunchSettings) -> Iterator[tuple[str, str]]:

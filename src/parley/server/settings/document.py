@@ -3,7 +3,7 @@
 
 ```
 Settings = server + http2 + upstream + launch + session + admission        one frozen dataclass per section
-         + drain + admin + store + access + audit + retention + engine + log
+         + drain + admin + web + store + access + audit + retention + engine + telemetry + log
          + endpoints + tenants                                              lists of tables, from the file alone
 KEYS: every key of a section once, by its dotted name       what docs, hints and `check-config` are made of
 TABLES: the keys of each list of tables
@@ -20,6 +20,7 @@ from parley.server.keys import Key as Key
 from parley.server.keys import keys_of
 from parley.server.settings.endpoint import EndpointSettings as EndpointSettings
 from parley.server.settings.http2 import Http2Settings as Http2Settings
+from parley.server.settings.telemetry import TelemetrySettings as TelemetrySettings
 from parley.server.settings.tenant import TenantSettings as TenantSettings
 from parley.server.settings.trust import AccessSettings as AccessSettings
 from parley.server.settings.trust import AuditSettings as AuditSettings
@@ -170,6 +171,13 @@ class AdminSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WebSettings:
+    """Pages for people."""
+
+    enabled: bool = setting(True, "Whether the server's port has the live captions page, at /. It asks nobody's leave.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
     """Where sessions are left for another node when this one goes away."""
 
@@ -301,11 +309,13 @@ class Settings:
     admission: AdmissionSettings = field(default_factory=AdmissionSettings)
     drain: DrainSettings = field(default_factory=DrainSettings)
     admin: AdminSettings = field(default_factory=AdminSettings)
+    web: WebSettings = field(default_factory=WebSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     log: LogSettings = field(default_factory=LogSettings)
     endpoints: tuple[EndpointSettings, ...] = ()
     tenants: tuple[TenantSettings, ...] = ()
@@ -358,6 +368,7 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
         # It has checked the caller, and nothing else reaches the container.
         "access.anonymous": True,
         "access.anonymous_anywhere": True,
+        "web.enabled": False,
         "log.format": "json",
         "upstream.url": "ws://127.0.0.1:8000/v1/realtime",
     },

@@ -9,7 +9,7 @@ open a leg ─► start ─► speech ─► end ─► a delta for each frame �
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from parley.core import events as ev
@@ -137,3 +137,7 @@ class _Turn:
     def delay_s(self, leg_id: int) -> float:
         """See `LegSink.delay_s`: a probe is no measure of it."""
         return 0.0
+
+    def trace_headers(self, leg_id: int) -> Mapping[str, str]:
+        """See `LegSink.trace_headers`: it is part of none."""
+        return {}

@@ -7,7 +7,7 @@ session ◄──────────── receive, receive_delta ◄──
 What is called often, `send_audio` and `receive_delta`, is the other side's own method: nothing of the pool is between.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from parley.core import events as ev
@@ -50,6 +50,7 @@ class LegWatch:
         "opened_at",
         "receive_delta",
         "sink",
+        "trace_headers",
     )
 
     def __init__(self, leg_id: int, sink: LegSink, keeper: LegKeeper, began_at: float) -> None:
@@ -62,6 +63,7 @@ class LegWatch:
         self.delay_s_seen = 0.0
         self.receive_delta: Callable[[int, Text], None] = sink.receive_delta
         self.delay_s: Callable[[int], float] = sink.delay_s
+        self.trace_headers: Callable[[int], Mapping[str, str]] = sink.trace_headers
 
     @property
     def has_ended(self) -> bool:

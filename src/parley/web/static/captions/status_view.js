@@ -1,0 +1,78 @@
+/** How things stand: the pill, the latency beside it, the line below, the button, the clock. */
+
+import { byId, setIcon, setText } from "./dom.js";
+import { clock, span, standing } from "./phrases.js";
+
+const NOTICE_MS = 9_000;
+const BAD_NOTICE_MS = 20_000;
+const LATENCY_TITLE =
+  "From the moment this browser got a sound to the moment that the text for it was shown: " +
+  "network, server, model and the model's own look-ahead. The median of the last nine pieces of text.";
+
+export class StatusView {
+  #pills = [byId("status"), byId("screen-status")];
+  #latency = byId("latency");
+  #notice = byId("notice");
+  #noticeText = byId("notice-text");
+  #button = byId("toggle-button");
+  #label = byId("toggle-label");
+  #elapsed = byId("elapsed");
+  #source = byId("source");
+  #file = byId("file-button");
+  #timer = 0;
+
+  constructor() {
+    this.#latency.title = LATENCY_TITLE;
+  }
+
+  /**
+   * @param {import("./captioning.js").Captioning["state"]} state
+   * @param {number | null} latencyMs
+   * @param {number} recordedMs
+   * @param {{name: string, givenMs: number, lengthMs: number} | null} progress
+   */
+  update(state, latencyMs, recordedMs, progress) {
+    const { tone, text } = standing(state);
+    const isLive = state.phase === "live" && !state.isFinishing;
+    const shown = isLive && !state.isFile && latencyMs !== null ? span(latencyMs) : "";
+    document.body.dataset.state = state.phase;
+    for (const pill of this.#pills) {
+      pill.dataset.tone = tone;
+      setText(pill, text);
+    }
+    this.#latency.hidden = !shown;
+    setText(this.#latency, shown);
+    if (shown) this.#latency.setAttribute("aria-label", `Latency ${shown}`);
+    setText(this.#elapsed, clock(recordedMs));
+    this.#source.hidden = !progress;
+    if (progress) setText(this.#source, `${progress.name} · ${clock(progress.givenMs)} of ${clock(progress.lengthMs)}`);
+    this.#file.hidden = state.phase !== "idle" || state.isOpening;
+    this.#showButton(state);
+  }
+
+  /** A line of words, for a while or until the next one. */
+  notice(notice, isLasting) {
+    clearTimeout(this.#timer);
+    this.#notice.hidden = !notice;
+    setText(this.#noticeText, notice?.text ?? "");
+    if (!notice) return;
+    this.#notice.dataset.tone = notice.tone;
+    if (isLasting) return;
+    this.#timer = setTimeout(() => this.notice(null, false), notice.tone === "bad" ? BAD_NOTICE_MS : NOTICE_MS);
+  }
+
+  #showButton(state) {
+    const [action, label, name, icon] = faceOf(state);
+    this.#button.dataset.action = action;
+    setText(this.#label, label);
+    setIcon(this.#button, icon);
+    if (this.#button.getAttribute("aria-label") !== name) this.#button.setAttribute("aria-label", name);
+  }
+}
+
+function faceOf({ isOpening, isRecording, isFinishing, isFile }) {
+  if (isFinishing) return ["wait", "Finishing", "Finishing: press to end without waiting", "stop"];
+  if (isRecording) return ["stop", "Stop", isFile ? "Stop transcribing" : "Stop listening", "stop"];
+  if (isOpening) return ["wait", "Starting", "Starting", "microphone"];
+  return ["start", "Start", "Start listening", "microphone"];
+}
