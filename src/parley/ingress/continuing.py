@@ -7,6 +7,7 @@ from aiohttp import web
 
 from parley.core.errors import ParleyError
 from parley.ingress.answers import error_response
+from parley.ingress.small_reads import reads_of
 
 
 async def expect_later(request: web.Request) -> None:
@@ -14,11 +15,14 @@ async def expect_later(request: web.Request) -> None:
 
 
 async def take_body(request: web.Request) -> None:
-    """Tell a client that waits for it that its body is wanted (RFC 9110 section 10.1.1).
+    """The body is wanted: read it as fast as it comes, and tell a client that waits for this (RFC 9110 section 10.1.1).
 
     Raises:
         ParleyError: bad-request, for another expectation.
     """
+    reads = reads_of(request.transport)
+    if reads is not None:
+        reads.widen()
     expected = request.headers.get("Expect", "")
     if not expected:
         return

@@ -99,11 +99,12 @@ class Visitor(asyncio.BufferedProtocol):
         if self._on_lost is not None:
             self._on_lost()
 
-    def get_buffer(self, sizehint: int) -> bytearray:
+    def get_buffer(self, sizehint: int) -> memoryview:
         """Where to read into. There is none as long as nothing comes."""
         if self._room is None:
             self._room = bytearray(_READ_BYTES)
-        return self._room
+        # asyncio's TLS reads into slices of it, which of a bytearray would be copies.
+        return memoryview(self._room)
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes came, cut anywhere."""

@@ -16,6 +16,7 @@ from parley.ingress.cors import CLIENT_SECRETS_PATH, Cors
 from parley.ingress.oneshot import Invocations
 from parley.ingress.origins import Origins
 from parley.ingress.request_heads import of_request
+from parley.ingress.small_reads import reads_of
 from parley.ingress.upgrades import REALTIME_PATH, SAGEMAKER_PATH
 
 _log = logging.getLogger("parley.ingress")
@@ -36,7 +37,7 @@ def http_application(
     """All plain HTTP routes of the gateway's port. A client that stops half-way is given up after `stall_timeout_s`.
 
     Pages of `origins` may ask; without any, those of this server's own address. Without `browser_tokens` none are
-    minted. `routes` are more of them, which anybody may ask for.
+    minted. `routes` are more of them, which anybody may ask for, whatever page they are on.
     """
 
     async def ping(_request: web.Request) -> web.StreamResponse:
@@ -67,7 +68,7 @@ def http_application(
     async def explain(request: web.Request, handler: _Handler) -> web.StreamResponse:
         """Give every error the documented body."""
         try:
-            preflight = cors.check(request)
+            preflight = None if request.match_info.handler in for_anybody else cors.check(request)
         except ParleyError as error:
             gate.audit.record("authenticate", outcome=error.code)
             return refuse_body(request, error)
@@ -88,7 +89,14 @@ def http_application(
             # The exception's text may hold content: its type and the traceback's places are what is logged.
             _log.exception("a request failed: %s", type(error).__name__)
             return error_response(ParleyError("internal-error"))
+        finally:
+            # Of what follows on the connection nobody knows yet whose it is.
+            reads = reads_of(request.transport)
+            if reads is not None:
+                reads.narrow()
 
+    more = list(routes)
+    for_anybody = frozenset(route.handler for route in more if isinstance(route, web.RouteDef))
     cors = Cors(origins or Origins())
     application = web.Application(middlewares=[explain], client_max_size=body_max_bytes)
     application.on_response_prepare.append(name_server)
@@ -105,7 +113,7 @@ def http_application(
             web.post(CLIENT_SECRETS_PATH, client_secrets.handle, expect_handler=expect_later),
             web.get(REALTIME_PATH, not_upgraded),
             web.get(SAGEMAKER_PATH, not_upgraded),
-            *routes,
+            *more,
         ]
     )
     return application

@@ -27,6 +27,7 @@ from parley.ingress.head import is_upgrade, with_plain_connection
 from parley.ingress.library_log import LibraryLog
 from parley.ingress.refusal import error_response
 from parley.ingress.request_heads import certificate_names
+from parley.ingress.small_reads import SmallReads
 from parley.ingress.upgrades import Upgrades
 from parley.ingress.websocket import SocketLimits
 
@@ -137,11 +138,11 @@ class Port:
     def _refuse(visitor: Visitor, error: ParleyError) -> None:
         visitor.refuse(error_response(error))
 
-    def _http_protocol(self) -> asyncio.Protocol:
+    def _http_protocol(self) -> asyncio.BufferedProtocol:
         """A protocol for one plain HTTP connection."""
         server = self._runner.server
         assert server is not None
-        return server()
+        return SmallReads(server(), pauses=True)
 
     def _websocket_protocol(self, certificate: CertificateNames | None, narrow: Narrow | None = None) -> Any:
         """A protocol for one WebSocket connection, from its upgrade request on."""

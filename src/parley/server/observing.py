@@ -168,13 +168,15 @@ class Observing:
             watched.skipped += 1
             return
         watched.skipped = 0
+        # Tens of thousands of idle sessions are not to be pinged for it.
+        asks_round_trips = not is_still
         watched.cursor = runner.cursor
-        sample = self._sample_of(runner, watched.observer)
+        sample = self._sample_of(runner, watched.observer, asks_round_trips=asks_round_trips)
         watched.timeline.sample(sample, late_s)
         for listener in self._listeners:
             listener.sample(watched.observer.subject, sample)
 
-    def _sample_of(self, runner: SessionRunner, observer: SessionObserver) -> Sample:
+    def _sample_of(self, runner: SessionRunner, observer: SessionObserver, *, asks_round_trips: bool) -> Sample:
         now = self._clock()
         survey = runner.survey()
         observer.looked(survey, now)
@@ -191,8 +193,8 @@ class Observing:
             buffer_bytes=survey.held_bytes,
             received_s=survey.received_s,
             uncommitted_s=survey.uncommitted_s,
-            client_rtt_s=runner.client_rtt_s(),
-            upstream_rtt_s=_most([leg.round_trip_s() for leg in legs.values()]),
+            client_rtt_s=runner.client_rtt_s() if asks_round_trips else None,
+            upstream_rtt_s=_most([leg.round_trip_s() for leg in legs.values()]) if asks_round_trips else None,
             input_late_s=observer.input_late_s(now),
             text_waits_bytes=survey.unsent_bytes,
             has_leg=bool(legs),

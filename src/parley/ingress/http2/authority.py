@@ -132,6 +132,22 @@ class Authority(H2Connection):
         shared.current_window_size -= length
         return True
 
+    def throw_away_plain_data(self, stream_id: int, length: int) -> bool:
+        """Account for a DATA frame of so many bytes, as for `take_plain_data`, of a stream that was reset here before
+        its peer knew. False, and nothing is done, when that has to be asked."""
+        shared = self._inbound_flow_control_window_manager
+        thrown_away = self._thrown_away_bytes.get(stream_id, 0) + length
+        if (
+            length > shared.current_window_size
+            or thrown_away > self._receive_window_bytes
+            or self._stream_closed_by(stream_id) is not StreamClosedBy.SEND_RST_STREAM
+        ):
+            return False
+        self._thrown_away_bytes.pop(stream_id, None)
+        self._thrown_away_bytes[stream_id] = thrown_away
+        shared.current_window_size -= length
+        return True
+
     def write_plain_data(self, stream: H2Stream, data: bytes) -> None:
         """Write a DATA frame as `send_data` would; the caller has seen to windows and state."""
         length = len(data)

@@ -35,6 +35,7 @@ from parley.ingress.http2.outlet import Outlet
 from parley.ingress.http2.request_head import is_loopback, request_of
 from parley.ingress.http2.stream import Stream
 from parley.ingress.request_heads import certificate_names
+from parley.ingress.small_reads import reads_of
 from parley.wire.round_trip import RoundTrip
 
 _log = logging.getLogger("parley.ingress")
@@ -81,6 +82,7 @@ class Connection(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._is_loopback = False
         self._certificate: CertificateNames | None = None
+        self._is_known = False
         self._is_closing = False
         self._is_draining = False
         self._peer_is_leaving = False
@@ -228,6 +230,17 @@ class Connection(asyncio.Protocol):
             stream.fail(error)
             return
         stream.begin(handler)
+        if stream.is_refused:
+            # At once, so that what comes behind it is nobody's.
+            self.write_now()
+        elif not self._is_known and not stream.is_over and not stream.is_finishing:
+            self._known()
+
+    def _known(self) -> None:
+        """Somebody who may has begun something: from here on the transport hands over all that it reads at once."""
+        self._is_known = True
+        if self._transport is not None and reads_of(self._transport) is not None:
+            self._transport.set_protocol(self)
 
     def _data_received(self, event: DataReceived) -> None:
         stream = self._streams.get(event.stream_id or 0)

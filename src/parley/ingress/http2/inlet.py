@@ -43,6 +43,7 @@ class Inlet:
         self._has_preface = False
         self._partial = bytearray()
         self._needed_bytes = 0
+        self._skipped_bytes = 0
         self._partial_kind = fh.DATA
 
     @property
@@ -56,6 +57,10 @@ class Inlet:
         Raises:
             Violation: it is not HTTP/2, or a frame is too long.
         """
+        if self._skipped_bytes:
+            skipped = min(self._skipped_bytes, len(data))
+            self._skipped_bytes -= skipped
+            data = data[skipped:]
         if self._partial:
             if len(self._partial) + len(data) < self._needed_bytes:
                 self._partial += data
@@ -93,11 +98,18 @@ class Inlet:
                 raise Violation(ErrorCodes.FRAME_SIZE_ERROR, "a frame was longer than the longest announced")
             start = position + fh.HEAD_BYTES
             stop = start + length
+            is_plain = kind == fh.DATA and length and not flags & fh.NOT_PLAIN and not guard.block_stream_id
+            if is_plain and stream_id not in streams and authority.throw_away_plain_data(stream_id, length):
+                # Nobody wants it: it is not even put together.
+                credit.settle_shared()
+                self._skipped_bytes = max(0, stop - end)
+                position = min(stop, end)
+                continue
             if stop > end:
                 needed += length
                 self._partial_kind = kind
                 break
-            if kind == fh.DATA and length and not flags & fh.NOT_PLAIN and not guard.block_stream_id:
+            if is_plain:
                 stream = streams.get(stream_id)
                 if stream is not None and authority.take_plain_data(stream.protocol, length):
                     stream.receive(data[start:stop])

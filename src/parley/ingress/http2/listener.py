@@ -15,6 +15,7 @@ from parley.ingress.connect_gate import ConnectGate, Entry, GateLimits, Passage
 from parley.ingress.http2.connection import Connection
 from parley.ingress.http2.exchange import HandlerFactory
 from parley.ingress.http2.limits import Http2Limits
+from parley.ingress.small_reads import SmallReads
 
 _log = logging.getLogger("parley.ingress")
 
@@ -148,5 +149,6 @@ class Http2Listener:
                 ssl_shutdown_timeout=self._limits.linger_s if with_tls else None,
             )
 
-    def _connection(self) -> Connection:
-        return Connection(self._factory, self._limits, self)
+    def _connection(self) -> SmallReads:
+        connection = Connection(self._factory, self._limits, self)
+        return SmallReads(connection, pauses=False)

@@ -21,6 +21,7 @@ from parley.ingress.answers import error_response, method_not_allowed, name_serv
 from parley.ingress.continuing import refuse_body
 from parley.ingress.door import Door, DoorLimits, Visitor
 from parley.ingress.request_heads import of_request
+from parley.ingress.small_reads import SmallReads
 from parley.server.addresses import is_loopback
 from parley.server.admin.openapi import OPENAPI_PATH, document
 from parley.server.admin.routes import PREFIX, ROUTES, Asker, Operations, Raw, Route, read_body, read_query
@@ -238,7 +239,7 @@ class AdminPort:
         server = self._runner.server
         assert server is not None, "it is set up before anything can come in"
         if len(server.connections) < CONNECTIONS_MAX:
-            visitor.hand_over(server(), visitor.head + visitor.rest)
+            visitor.hand_over(SmallReads(server(), pauses=True), visitor.head + visitor.rest)
         else:
             visitor.abort()
 
