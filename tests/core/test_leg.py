@@ -195,3 +195,29 @@ def test_a_leg_that_is_replaying_is_not_steady() -> None:
     assert leg.is_steady
     leg.is_replaying = True
     assert not leg.is_steady
+
+
+def test_audio_that_a_model_consumes_next_was_sent_a_while_ago() -> None:
+    leg = started()
+    for number in range(20):
+        leg.sent(FRAME, SECOND, number * 0.08)
+    for _ in range(4):
+        leg.moved(NO_WORDS, 1.0)
+    # With the first delta seven more frames: eleven are consumed, and the twelfth was sent at 0.88.
+    assert leg.waits_s(2.0) == pytest.approx(2.0 - 0.88, abs=0.01)
+
+
+def test_a_model_that_has_consumed_all_lets_nothing_wait() -> None:
+    leg = started()
+    leg.sent(FRAME, SECOND, 0.0)
+    leg.moved(NO_WORDS, 0.1)
+    assert leg.waits_s(5.0) == 0.0
+    assert Leg(1, VOXTRAL, 0.0).waits_s(5.0) == 0.0
+
+
+def test_what_a_model_needs_before_its_first_word_does_not_wait() -> None:
+    leg = started()
+    leg.sent(VOXTRAL.head_frames * FRAME, SECOND, 0.0)
+    assert leg.waits_s(1.0) == 0.0
+    leg.sent(FRAME, SECOND, 0.5)
+    assert leg.waits_s(1.0) == 1.0

@@ -50,7 +50,7 @@ class Runner:
         self.looks += 1
         return self.session.survey(self.clock())
 
-    def delay_s(self, leg: int) -> float:
+    def waits_s(self, leg: int) -> float:
         return 0.0
 
     def client_rtt_s(self) -> float | None:

@@ -49,6 +49,8 @@ class FakeVllm:
         # New connections: whether they begin with session.created, and whether the model runs.
         self.greets = True
         self.runs = True
+        self.model_delay_s = 0.0
+        """How long the model takes for each frame, which it works on side by side; pings are answered at once."""
         self.port = 0
         self._server: asyncio.Server | None = None
 
@@ -374,7 +376,10 @@ class FakeConnection(asyncio.Protocol):
             event = self.model.step()
             if event is None:
                 return
-            self.send(event)
+            if self._server.model_delay_s:
+                asyncio.get_running_loop().call_later(self._server.model_delay_s, self.send, event)
+            else:
+                self.send(event)
             if left is not None:
                 left -= 1
         if left == 0 and not self.is_lost:

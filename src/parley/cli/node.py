@@ -38,7 +38,7 @@ def _lines(node: Mapping[str, Any], upstreams: Mapping[str, Any]) -> dict[str, s
     lines = {
         "state": node["state"],
         "release": f"{node['version']}, up {span(node['uptime_s'])}",
-        "sessions": f"{node['live']} live, {node['queued']} of them queued; {node['ended']} ended, {node['moved']} moved",
+        "sessions": f"{node['live']} live, {node['queued']} queued; {node['ended']} ended, {node['moved']} moved",
         "places": f"{node['places']} of {node['live_max']} in use, {node['opening']} streams being opened",
         "refused": ", ".join(f"{count} {code}" for code, count in refused.items()) or "none",
         "loop late by": f"{lag['p50_ms']:.1f} ms, p99 {lag['p99_ms']:.1f} ms, at worst {lag['max_ms']:.1f} ms",

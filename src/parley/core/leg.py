@@ -130,6 +130,20 @@ class Leg:
             marks.popleft()
         return now - marks[0][1]
 
+    def waits_s(self, now: float) -> float:
+        """How long ago the audio was sent that the model consumes next, as nearly as the notes of it tell; 0.0 when it
+        has consumed all, or has what it needs before it can say anything to wait for yet."""
+        if self.turn is None or self.fed <= self.consumed or not self._marks:
+            return 0.0
+        if not self.deltas and self.fed - self.consumed <= self._head_samples:
+            return 0.0
+        marks = self._marks
+        while len(marks) > 1 and marks[1][0] <= self.consumed:
+            marks.popleft()
+        begin, sent_at = marks[0]
+        # Between two notes audio is taken to have been sent as it is spoken.
+        return max(0.0, now - sent_at - max(0, self.consumed - begin) / SAMPLE_RATE)
+
     def sent(self, samples: int, lag_allowed_samples: int, now: float) -> None:
         """Audio went out. A leg that had caught up gets its watchdog's full time from here."""
         if self.fed - self.consumed <= lag_allowed_samples:

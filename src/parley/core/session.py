@@ -153,6 +153,11 @@ class Session:
         leg = self._supply.legs.find(leg_id)
         return 0.0 if leg is None else leg.delay_s(now)
 
+    def waits_s(self, leg_id: int, now: float) -> float:
+        """How long ago the audio was sent that the model consumes next on a leg."""
+        leg = self._supply.legs.find(leg_id)
+        return 0.0 if leg is None else leg.waits_s(now)
+
     def lag_s(self, now: float) -> float:
         """See `Lifetime.lag_s`."""
         return self._lifetime.lag_s(now)

@@ -12,8 +12,8 @@ class Survey:
     model is behind, `received_s` all audio that came, `held_s` what the model has not had of it, and `dropped_s` what
     it never will; `held_bytes` all that it keeps. `turns` are those that are not over, `legs` those that it has or has
     asked for. `replayed_s` is audio that a leg after a lost one decoded again, `lost_s` that whose words may be
-    missing, `unsent_bytes` results that wait for the client, and `uncommitted_s` audio that would have to be heard again
-    if the leg were lost now.
+    missing, `unsent_bytes` results that wait for the client, and `uncommitted_s` audio that would have to be heard
+    again if the leg were lost now.
     """
 
     is_attached: bool

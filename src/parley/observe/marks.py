@@ -92,8 +92,8 @@ class Subject:
 class Sample:
     """How a session stands at a moment, in seconds and bytes; None where nobody can tell.
 
-    `lag_s`: the oldest audio that the model has not answered came this long ago. `model_delay_s`: the oldest audio that
-    the model was *sent* and has not consumed. `held_s`: audio that waits here. `client_rtt_s` and
+    `lag_s`: the oldest audio that the model has not answered came this long ago. `model_delay_s`: the audio that the
+    model consumes next was *sent* this long ago. `held_s`: audio that waits here. `client_rtt_s` and
     `upstream_rtt_s`: the last round trip of a ping on the connection to the client and to the model server.
     `input_late_s`: how far the audio of the open turn is behind the time since it began to come, if that were live.
     `text_waits_bytes`: results that wait for the client to read. `has_leg`: it is connected to a model server.

@@ -188,7 +188,7 @@ class Observing:
             at_s=observer.age_s(now),
             state=watched.state,
             lag_s=survey.lag_s,
-            model_delay_s=max((runner.delay_s(leg) for leg in legs), default=0.0),
+            model_delay_s=max((runner.waits_s(leg) for leg in legs), default=0.0),
             held_s=survey.held_s,
             buffer_bytes=survey.held_bytes,
             received_s=survey.received_s,

@@ -286,6 +286,10 @@ class SessionRunner:
         """See `LegSink.delay_s`."""
         return self._session.delay_s(leg_id, self._clock())
 
+    def waits_s(self, leg_id: int) -> float:
+        """How long ago the audio was sent that a leg's model consumes next, in seconds."""
+        return self._session.waits_s(leg_id, self._clock())
+
     def trace_headers(self, leg_id: int) -> Mapping[str, str]:
         """See `LegSink.trace_headers`."""
         return {} if self.observer is None else self.observer.trace_headers(leg_id)
