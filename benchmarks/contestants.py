@@ -64,7 +64,7 @@ class CpuTime:
 
 def contestants(upstream_port: int) -> dict[str, Contestant]:
     """All of them by name, in the order of the report."""
-    own, nginx, splice, frames, contract = (upstream_port + offset for offset in (1, 2, 3, 4, 5))
+    own, nginx, splice, frames, contract, unwatched, plain = (upstream_port + offset for offset in range(1, 8))
     peer = ("--upstream-port", str(upstream_port))
     every = (
         Contestant("parley", "Parley, session core on", own, _parley(own, upstream_port), ready="/ping"),
@@ -73,6 +73,21 @@ def contestants(upstream_port: int) -> dict[str, Contestant]:
             "Parley, sessions that can be resumed",
             contract,
             _parley(contract, upstream_port),
+            ready="/ping",
+            opts_in=True,
+        ),
+        Contestant(
+            "unwatched",
+            "Parley, telemetry off",
+            unwatched,
+            _parley(unwatched, upstream_port, *_UNWATCHED),
+            ready="/ping",
+        ),
+        Contestant(
+            "contract-unwatched",
+            "Parley, resumable, telemetry off",
+            plain,
+            _parley(plain, upstream_port, *_UNWATCHED),
             ready="/ping",
             opts_in=True,
         ),
@@ -94,11 +109,14 @@ def contestants(upstream_port: int) -> dict[str, Contestant]:
     return {contestant.name: contestant for contestant in every}
 
 
-def _parley(port: int, upstream_port: int) -> tuple[str, ...]:
+_UNWATCHED = ("--set", "telemetry.enabled=false")
+
+
+def _parley(port: int, upstream_port: int, *options: str) -> tuple[str, ...]:
     limit = str(SESSIONS_MAX)
     command = (str(ROOT / ".venv" / "bin" / "parley"), "serve", "--host", "127.0.0.1", "--port", str(port))
     upstream = ("--upstream", f"ws://127.0.0.1:{upstream_port}/v1/realtime", "--upstream-model", "bench")
-    return (*command, *upstream, "--upstream-max-sessions", limit, "--max-sessions", limit)
+    return (*command, *upstream, "--upstream-max-sessions", limit, "--max-sessions", limit, *options)
 
 
 def _nginx(port: int, upstream_port: int) -> tuple[str, ...]:

@@ -191,7 +191,7 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--results", default="latest", help="name of the files in benchmarks/results (default latest)")
     parser.add_argument("--append-ms", type=int, default=100, help="audio in each message of a client (default 100)")
-    parser.add_argument("--port", type=int, default=9100, help="first of five ports (default 9100)")
+    parser.add_argument("--port", type=int, default=9100, help="first of eight ports (default 9100)")
     parser.add_argument(
         "--nice", type=int, default=0, help="run all of it at this priority (as root, on a busy machine: -15)"
     )

@@ -76,7 +76,7 @@ async def test_a_client_is_asked_once_in_a_while_however_often_somebody_looks(li
     await until_read(socket, session)
     for _ in range(3):
         session.attachment.round_trip_s()
-        clock.now += INTERVAL_S / 3
+        clock.now += INTERVAL_S / 2.9
     session.attachment.round_trip_s()
     second = await ping_of(socket)
     socket.send(frame(PONG, second) + frame(PING, b"mine"))

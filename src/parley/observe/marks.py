@@ -124,4 +124,4 @@ class MarkSink(Protocol):
         """Something happened."""
 
     def sample(self, subject: Subject, sample: Sample) -> None:
-        """A look at a session that lives, about twice a second."""
+        """A look at a session that lives, about once a second."""

@@ -10,7 +10,7 @@ from statistics import median
 
 from parley.observe.marks import Sample
 
-WINDOW_SAMPLES = 20
+WINDOW_SAMPLES = 10
 """Ten seconds of samples."""
 NOTABLE_S = 0.02
 """Nobody hears less."""

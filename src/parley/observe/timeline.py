@@ -10,8 +10,6 @@ FIRST_MARKS_MAX = 128
 LAST_MARKS_MAX = 384
 CURVE_MAX = 120
 
-_CURVE_EVERY = 2
-
 
 @dataclass(slots=True)
 class Totals:
@@ -79,7 +77,6 @@ class Timeline:
         "_last_at_s",
         "_left_out",
         "_places",
-        "_samples",
         "outcome",
         "subject",
         "totals",
@@ -94,7 +91,6 @@ class Timeline:
         self._left_out = 0
         self._places = Places()
         self._curve: deque[CurvePoint] = deque(maxlen=CURVE_MAX)
-        self._samples = 0
         self._last_at_s = 0.0
 
     def note(self, mark: Mark) -> None:
@@ -111,18 +107,16 @@ class Timeline:
         """A look at it."""
         self._last_at_s = sample.at_s
         self._places.sample(sample, loop_late_s)
-        if self._samples % _CURVE_EVERY == 0:
-            self._curve.append(
-                CurvePoint(
-                    round(sample.at_s, 2),
-                    round(sample.lag_s, 3),
-                    round(sample.held_s, 3),
-                    round(sample.model_delay_s, 4),
-                    _rounded(sample.client_rtt_s),
-                    _rounded(sample.upstream_rtt_s),
-                )
+        self._curve.append(
+            CurvePoint(
+                round(sample.at_s, 2),
+                round(sample.lag_s, 3),
+                round(sample.held_s, 3),
+                round(sample.model_delay_s, 4),
+                _rounded(sample.client_rtt_s),
+                _rounded(sample.upstream_rtt_s),
             )
-        self._samples += 1
+        )
 
     def view(self, age_s: float | None = None) -> TimelineView:
         """As it is now; without an age, as old as its last mark."""

@@ -3,7 +3,7 @@
 ```
 runner ─► SessionObserver ─► Observing ─► Timeline, and the record at the end
                                  └──────► metrics, traces
-sampler, twice a second ─► runner ─► Sample ─┘
+sampler, once a second ──► runner ─► Sample ─┘
 ```
 """
 
@@ -23,15 +23,17 @@ from parley.observe.timeline import Timeline, TimelineView
 from parley.server.runner import SessionRunner
 from parley.server.session_state import SessionState, state_of
 
-SAMPLE_INTERVAL_S = 0.5
+SAMPLE_INTERVAL_S = 1.0
 ENDED_MAX = 256
 ENDED_KEPT_S = 3_600.0
 
 _LOOP_WINDOW_S = 10.0
 _LOOP_SHARE = 0.9
-_IDLE_EVERY = 20
+_IDLE_EVERY = 10
 """A session in which nothing moves is looked at so much less often."""
-_SESSIONS_PER_TURN = 100
+_PARTS = 20
+"""In which all sessions are looked at, spread over the interval, so that nobody waits for it."""
+_SESSIONS_PER_TURN = 10
 """Of the event loop."""
 
 _record_log = logging.getLogger(RECORD_LOGGER)
@@ -82,6 +84,7 @@ class Observing:
         self._live: dict[str, _Watched] = {}
         self._tenants: dict[str, str] = {}
         self._ended: OrderedDict[str, EndedTimeline] = OrderedDict()
+        self._late_s = 0.0
 
     # ---- who is watched
 
@@ -141,22 +144,24 @@ class Observing:
     async def run(self) -> None:
         """Look at sessions until cancelled."""
         while True:
-            await asyncio.sleep(SAMPLE_INTERVAL_S)
-            for number, _ in enumerate(self.looking()):
-                if number % _SESSIONS_PER_TURN == _SESSIONS_PER_TURN - 1:
-                    await asyncio.sleep(0)
+            for part in range(_PARTS):
+                await asyncio.sleep(SAMPLE_INTERVAL_S / _PARTS)
+                for number, _ in enumerate(self.looking(part, _PARTS)):
+                    if number % _SESSIONS_PER_TURN == _SESSIONS_PER_TURN - 1:
+                        await asyncio.sleep(0)
 
     def look(self) -> None:
         """Look at every session once."""
         for _ in self.looking():
             pass
 
-    def looking(self) -> Iterator[None]:
-        """Look at one session after another, as far as each needs it."""
-        late_s = self._loop_lag.quantile_s(_LOOP_SHARE, _LOOP_WINDOW_S)
-        self._forget_old()
-        for watched in list(self._live.values()):
-            self._look(watched, late_s)
+    def looking(self, part: int = 0, parts: int = 1) -> Iterator[None]:
+        """Look at one session after another, of so many parts of all, as far as each needs it."""
+        if part == 0:
+            self._late_s = self._loop_lag.quantile_s(_LOOP_SHARE, _LOOP_WINDOW_S)
+            self._forget_old()
+        for watched in list(self._live.values())[part::parts]:
+            self._look(watched, self._late_s)
             yield
 
     def _look(self, watched: _Watched, late_s: float) -> None:

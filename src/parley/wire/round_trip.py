@@ -3,7 +3,7 @@
 Nothing is asked unless somebody wants to know, and one at a time: whoever looks at `seen_s` sends what `ask` gives.
 """
 
-INTERVAL_S = 2.5
+INTERVAL_S = 5.0
 """Between two questions."""
 
 

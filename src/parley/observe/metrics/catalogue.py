@@ -166,21 +166,21 @@ PACE: tuple[Metric, ...] = (
     Metric(
         name="parley_lag_seconds",
         kind="histogram",
-        help="Looked at twice a second: how long ago the oldest audio came that the model has not answered.",
+        help="Looked at once a second: how long ago the oldest audio came that the model has not answered.",
         means="How far captions are behind. Over a second people notice.",
         bounds=SPEECH_S,
     ),
     Metric(
         name="parley_commit_lag_seconds",
         kind="histogram",
-        help="Looked at twice a second: audio whose text may still change, or would have to be decoded again.",
+        help="Looked at once a second: audio whose text may still change, or would have to be decoded again.",
         means="What a loss would cost at this moment.",
         bounds=SPEECH_S,
     ),
     Metric(
         name="parley_model_delay_seconds",
         kind="histogram",
-        help="Looked at twice a second: how long ago the oldest audio was sent that the model has not consumed.",
+        help="Looked at once a second: how long ago the oldest audio was sent that the model has not consumed.",
         means="The model, and the link to it: less parley_upstream_round_trip_seconds it is the model alone.",
         bounds=SPEECH_S,
     ),
@@ -201,7 +201,7 @@ PACE: tuple[Metric, ...] = (
     Metric(
         name="parley_input_late_seconds",
         kind="histogram",
-        help="Looked at twice a second: how far an open turn's audio is behind the time since its first piece.",
+        help="Looked at once a second: how far an open turn's audio is behind the time since its first piece.",
         means="Clients that buffer, or pause, before they send. With a low round trip it is not the network.",
         bounds=SPEECH_S,
     ),
@@ -227,7 +227,7 @@ PRESSURE: tuple[Metric, ...] = (
     Metric(
         name="parley_buffer_bytes",
         kind="histogram",
-        help="Looked at twice a second: memory that a session keeps.",
+        help="Looked at once a second: memory that a session keeps.",
         means="What memory is needed for; grows with lag and with clients that are away.",
         bounds=SIZES,
     ),
