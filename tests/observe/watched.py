@@ -3,7 +3,7 @@
 from parley.core import events as ev
 from parley.core.effects import Effect
 from parley.core.limits import SessionLimits
-from parley.observe.marks import Fact, Mark, MarkKind, Sample, Subject
+from parley.observe.marks import FACTS, Fact, Mark, MarkKind, Sample, Subject
 from parley.observe.session_observer import SessionObserver
 from tests.core.builders import Driven, give
 
@@ -19,6 +19,7 @@ class Marks:
 
     def note(self, subject: Subject, mark: Mark) -> None:
         assert subject is SUBJECT
+        assert set(mark.facts) <= set(FACTS[mark.kind]), mark
         self.all.append(mark)
 
     def sample(self, subject: Subject, sample: Sample) -> None:

@@ -35,6 +35,8 @@ class FakeLeg:
     def send_audio(self, audio: Audio) -> None:
         self._tell("audio")
 
+    server_name = ""
+
     def round_trip_s(self) -> float | None:
         return 0.001
 

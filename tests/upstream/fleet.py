@@ -48,6 +48,8 @@ class Leg:
     def send_audio(self, audio: Audio) -> None:
         self.told.append("audio")
 
+    server_name = ""
+
     def round_trip_s(self) -> float | None:
         return self.answers_in_s
 

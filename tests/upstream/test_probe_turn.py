@@ -51,6 +51,8 @@ class Server:
     def send_audio(self, audio: Audio) -> None:
         self.told.append("audio")
 
+    server_name = ""
+
     def round_trip_s(self) -> float | None:
         return None
 
@@ -172,9 +174,6 @@ async def test_a_server_that_fails_the_leg_says_why() -> None:
 
 async def test_a_failure_behind_the_end_is_none() -> None:
     class Late(Server):
-        def round_trip_s(self) -> float | None:
-            return None
-
         def end_turn(self) -> None:
             super().end_turn()
             assert self._sink is not None
@@ -209,9 +208,6 @@ async def test_events_of_any_other_kind_are_passed_over() -> None:
             assert self._sink is not None
             self._sink.receive(ev.LegBlocked(PROBE_LEG))
             assert self._sink.delay_s(PROBE_LEG) == 0.0
-
-        def round_trip_s(self) -> float | None:
-            return None
 
         def end_turn(self) -> None:
             assert self._sink is not None

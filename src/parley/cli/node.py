@@ -7,11 +7,12 @@ from typing import Any
 import click
 
 from parley.cli.admin_options import admin_options
+from parley.cli.tls_options import TlsChoice
 
 
 @click.command("node")
 @admin_options
-def command(url: str, token_file: Path | None, as_json: bool) -> None:
+def command(url: str, token_file: Path | None, tls: TlsChoice, as_json: bool) -> None:
     """Show how a node is: its state, its load, its model servers.
 
     The node has to run with --admin.
@@ -20,7 +21,7 @@ def command(url: str, token_file: Path | None, as_json: bool) -> None:
     from parley.cli.admin_client import AdminClient
     from parley.cli.table import print_json
 
-    client = AdminClient(url, token_file)
+    client = AdminClient(url, token_file, tls)
     node, upstreams = client.get("/node"), client.get("/upstreams")
     if as_json:
         print_json({"node": node, **upstreams})

@@ -17,6 +17,20 @@ from typing import Protocol
 type Fact = bool | int | float | str
 
 
+_END_FACTS = (
+    "outcome",
+    "fault",
+    "age_s",
+    "received_s",
+    "dropped_s",
+    "replayed_s",
+    "lost_s",
+    "held_s_most",
+    "held_bytes_most",
+    "output_bytes_most",
+)
+
+
 class MarkKind(StrEnum):
     """What happened; `docs/timeline.md` has the facts that come with each. Names are stable: metrics, traces, the
     console and the terminal's waterfall go by them."""
@@ -55,6 +69,45 @@ class MarkKind(StrEnum):
     DRAIN_CANCELLED = "drain-cancelled"
     MOVED = "moved"
     ENDED = "ended"
+
+
+FACTS: Mapping[MarkKind, tuple[str, ...]] = {
+    MarkKind.CONNECTED: ("transport",),
+    MarkKind.AUTHENTICATED: ("method",),
+    MarkKind.BEGAN: ("taken_over",),
+    MarkKind.QUEUED: ("leg", "position"),
+    MarkKind.ADMITTED: ("leg", "waited_s"),
+    MarkKind.LEG_ASKED: ("leg", "purpose"),
+    MarkKind.LEG_OPENED: ("leg", "took_s", "server"),
+    MarkKind.LEG_FAILED: ("leg", "code", "opening"),
+    MarkKind.LEG_CLOSED: ("leg",),
+    MarkKind.FIRST_AUDIO_IN: (),
+    MarkKind.FIRST_AUDIO_OUT: ("leg",),
+    MarkKind.TURN_BEGAN: ("turn",),
+    MarkKind.TURN_FIRST_TEXT: ("turn", "after_s"),
+    MarkKind.TURN_SPEECH_ENDED: ("turn", "audio_s"),
+    MarkKind.TURN_FINAL: ("turn", "after_s", "held"),
+    MarkKind.TURN_FAILED: ("turn", "code"),
+    MarkKind.TURN_DROPPED: ("turn",),
+    MarkKind.DETACHED: (),
+    MarkKind.ATTACHED: ("outcome", "away_s", "replayed_s", "lost_s"),
+    MarkKind.RECOVERING: ("reason",),
+    MarkKind.RECOVERED: ("outcome", "replayed_s", "lost_s", "took_s"),
+    MarkKind.INPUT_PAUSED: (),
+    MarkKind.INPUT_RESUMED: ("blocked_s",),
+    MarkKind.OUTPUT_BLOCKED: (),
+    MarkKind.OUTPUT_UNBLOCKED: ("blocked_s",),
+    MarkKind.LEG_BLOCKED: ("leg",),
+    MarkKind.LEG_UNBLOCKED: ("leg", "blocked_s"),
+    MarkKind.DROPPED: ("reason", "audio_s"),
+    MarkKind.LAGGING: ("lag_s",),
+    MarkKind.HIGH_WATER: ("held_s", "held_bytes"),
+    MarkKind.DRAIN_STARTED: ("within_s", "moves"),
+    MarkKind.DRAIN_CANCELLED: (),
+    MarkKind.MOVED: _END_FACTS,
+    MarkKind.ENDED: _END_FACTS,
+}
+"""All that a mark of each kind may say."""
 
 
 @dataclass(frozen=True, slots=True)

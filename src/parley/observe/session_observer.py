@@ -69,6 +69,7 @@ class SessionObserver:
         "_replayed_s",
         "_sent_audio",
         "_seq",
+        "_server",
         "_session",
         "_sinks",
         "_trace_headers",
@@ -103,6 +104,7 @@ class SessionObserver:
         self._is_over = False
         self._is_release = False
         self._seq = 0
+        self._server = ""
         self.awaits_text = False
 
     # ---- how it began
@@ -151,6 +153,10 @@ class SessionObserver:
         if turn is not None and turn.text_at is None:
             turn.text_at = now
             self._mark(MarkKind.TURN_FIRST_TEXT, now, turn=turn.item, after_s=_s(now - turn.began_at))
+
+    def leg_is_on(self, server: str) -> None:
+        """The leg that is reported as opened next is on this model server."""
+        self._server = server
 
     def trace_headers(self, leg: int) -> Mapping[str, str]:
         """What a leg tells its model server of the trace that it is part of; nothing without one."""
@@ -231,7 +237,9 @@ class SessionObserver:
     def _leg_opened(self, event: ev.LegOpened, now: float) -> None:
         took_s = self._durations.end(("open", event.leg), now)
         if took_s is not None:
-            self._mark(MarkKind.LEG_OPENED, now, leg=event.leg, took_s=_s(took_s))
+            server: dict[str, Fact] = {"server": self._server} if self._server else {}
+            self._mark(MarkKind.LEG_OPENED, now, leg=event.leg, took_s=_s(took_s), **server)
+        self._server = ""
 
     def _leg_failed(self, event: ev.LegFailed, now: float) -> None:
         self._durations.end(("queue", event.leg), now)

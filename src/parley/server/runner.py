@@ -410,6 +410,8 @@ class SessionRunner:
             return
         self._legs[leg_id] = leg
         self._choose_leg()
+        if self.observer is not None:
+            self.observer.leg_is_on(leg.server_name)
         self.receive(ev.LegOpened(leg_id))
 
     def _close_leg(self, effect: ef.CloseLeg) -> None:

@@ -28,6 +28,9 @@ class VllmDialogue:
     A carrier derives from it, hands whole messages to `_take` and its own failures to `_fail`, and implements `_send`.
     """
 
+    server_name = ""
+    """See `LegConnection.server_name`: its pool knows."""
+
     def __init__(self, leg_id: int, sink: LegSink) -> None:
         self.id = leg_id
         self.created: asyncio.Future[None] = asyncio.get_running_loop().create_future()

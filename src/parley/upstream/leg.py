@@ -27,6 +27,10 @@ class LegSink(Protocol):
 class LegConnection(Protocol):
     """One connection to a model server that serves one session. No method waits."""
 
+    @property
+    def server_name(self) -> str:
+        """The model server's name among its pool's, empty outside of one."""
+
     def start_turn(self) -> None:
         """Start a turn."""
 

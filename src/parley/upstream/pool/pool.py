@@ -255,7 +255,7 @@ class UpstreamPool:
         member.health.seen()
         if member.is_draining:
             self._roster.send_away()
-        return PooledLeg(connection, watch)
+        return PooledLeg(connection, watch, member.name)
 
     def _failed(self, member: PoolMember) -> None:
         if member.failed(self._clock()):

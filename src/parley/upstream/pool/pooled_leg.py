@@ -106,11 +106,12 @@ class LegWatch:
 
 
 class PooledLeg:
-    """A leg that gives its stream back when it is closed."""
+    """A leg on the member of this name, that gives its stream back when it is closed."""
 
-    __slots__ = ("_connection", "_watch", "end_turn", "round_trip_s", "send_audio")
+    __slots__ = ("_connection", "_watch", "end_turn", "round_trip_s", "send_audio", "server_name")
 
-    def __init__(self, connection: LegConnection, watch: LegWatch) -> None:
+    def __init__(self, connection: LegConnection, watch: LegWatch, server_name: str) -> None:
+        self.server_name = server_name
         self._connection = connection
         self._watch = watch
         self.send_audio: Callable[[Audio], None] = connection.send_audio
