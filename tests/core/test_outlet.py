@@ -318,3 +318,12 @@ def test_another_outlet_goes_on_with_what_was_sent_and_what_waits() -> None:
         SendDelta(WORD, 3, 1),
         SendNotice(LOST, 4),
     ]
+
+
+def test_what_waits_for_a_client_that_does_not_read_has_a_size() -> None:
+    outlet = Outlet(SessionLimits(), [])
+    outlet.shut()
+    outlet.delta(Text.of(" hello"), 1)
+    waiting = outlet.unsent_bytes
+    outlet.open()
+    assert waiting > 0 == outlet.unsent_bytes

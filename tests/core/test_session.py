@@ -22,7 +22,22 @@ from parley.core.limits import SessionLimits
 from parley.core.session import Session
 from parley.core.usage import Usage
 
-from .builders import NO_WORDS, USAGE, AnError, Driven, audio, deltas, done, flushing, ready, running, transcribed, turn
+from .builders import (
+    NO_WORDS,
+    SECOND,
+    USAGE,
+    AnError,
+    Driven,
+    audio,
+    deltas,
+    done,
+    flushing,
+    pcm,
+    ready,
+    running,
+    transcribed,
+    turn,
+)
 
 WORDS = Text.of(" Guten Tag")
 EMPTY_DONE = SendDone(NO_WORDS, Usage())
@@ -373,3 +388,13 @@ def test_the_client_is_read_no_further_once_more_audio_is_held_than_the_bound() 
     assert driven(ev.AudioReceived(audio("a", 48_000))) == []
     assert driven(ev.AudioReceived(audio("b", 1))) == [PauseInput()]
     assert driven(ev.AudioReceived(audio("c", 1))) == []
+
+
+def test_audio_that_a_model_has_not_consumed_waits_since_it_was_sent() -> None:
+    driven = running(first=pcm(SECOND))
+    assert driven.session.waits_s(1, 3.0) == 3.0
+    assert driven.session.waits_s(7, 3.0) == 0.0
+
+
+def test_turns_that_are_not_over_can_be_seen() -> None:
+    assert [view.item for view in running().session.turn_views()] == [1]

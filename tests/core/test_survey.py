@@ -37,3 +37,26 @@ def test_a_session_that_waits_for_a_stream_is_queued() -> None:
     session.open(0.0)
     session.handle(ev.LegQueued(1, 3, None), 0.0)
     assert session.survey(0.0).is_queued
+
+
+def test_a_turn_is_viewed_with_its_place_on_the_cursor() -> None:
+    session = Session(SessionLimits())
+    session.open(0.0)
+    session.handle_client(ev.TurnStarted(), 1, 0.0)
+    session.handle_client(ev.AudioReceived(Audio(b"A" * 100, 16_000)), 1, 0.0)
+    session.handle_client(ev.TurnEnded(), 1, 0.0)
+    session.handle_client(ev.AudioReceived(Audio(b"A" * 100, 8_000)), 1, 0.0)
+    views = session.turn_views()
+    assert [(view.item, view.begin_s, view.end_s, view.is_closed) for view in views] == [
+        (1, 0.0, 1.0, True),
+        (2, 1.0, 1.5, False),
+    ]
+
+
+def test_all_that_no_leg_has_settled_would_have_to_be_heard_again() -> None:
+    session = Session(SessionLimits())
+    session.open(0.0)
+    assert session.survey(0.0).uncommitted_s == 0.0
+    session.handle_client(ev.TurnStarted(), 1, 0.0)
+    session.handle_client(ev.AudioReceived(Audio(b"A" * 100, 16_000)), 1, 0.0)
+    assert session.survey(0.0).uncommitted_s == 1.0

@@ -378,3 +378,22 @@ def test_another_queue_goes_on_with_the_turns() -> None:
     assert other.state() == queue.state()
     assert (other.held_samples, other.held_bytes, other.kept_bytes) == (2_000, queue.held_bytes, queue.kept_bytes)
     assert other.add(4_000, started=False).item == 3
+
+
+def test_a_turn_shows_where_it_is_on_the_cursor_and_how_far_it_has_come() -> None:
+    queue = TurnQueue()
+    turn = queue.add(16_000, started=True)
+    queue.keep(turn, audio(samples=8_000))
+    turn.closed = True
+    view = turn.view()
+    assert (view.item, view.begin_s, view.end_s, view.is_closed, view.is_given_up) == (1, 1.0, 1.5, True, False)
+
+
+def test_nothing_is_heard_again_of_what_was_settled() -> None:
+    queue = TurnQueue()
+    assert queue.settled(5_000) == 5_000
+    turn = queue.add(16_000, started=True)
+    queue.keep(turn, audio(samples=16_000))
+    assert queue.settled(32_000) == 16_000
+    queue.settle(turn, 8_000)
+    assert queue.settled(32_000) == 24_000
