@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import click
 
@@ -73,7 +73,7 @@ _DEFAULTS = EngineOptions()
     help="Audio after which a turn ends unasked, as at vLLM's --max-model-len; 2 h 54 min when not given.",
 )
 @click.option("--log-level", type=click.Choice(get_args(LogLevel)), default="info", show_default=True)
-@click.option("--log-format", type=click.Choice(get_args(LogFormat)), default="auto", show_default=True)
+@click.option("--log-format", type=click.Choice([*get_args(LogFormat), "bare"]), default="auto", show_default=True)
 def command(
     host: str,
     port: int,
@@ -84,7 +84,7 @@ def command(
     decode_threads: int,
     context_s: float | None,
     log_level: LogLevel,
-    log_format: LogFormat,
+    log_format: Literal["auto", "text", "json", "bare"],
 ) -> None:
     """Run the embedded speech engine by itself, until SIGTERM or Ctrl-C.
 

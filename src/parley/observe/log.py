@@ -54,18 +54,19 @@ _log = logging.getLogger("parley")
 
 def configure(
     level: Literal["debug", "info", "warning", "error"] = "info",
-    format: Literal["auto", "text", "json"] = "auto",
+    format: Literal["auto", "text", "json", "bare"] = "auto",
     stream: TextIO | None = None,
 ) -> None:
     """Write every record of `level` or above to `stream`, by default stderr.
 
-    `auto` is text when the stream is a terminal; text has no sessions' records. Of the libraries only warnings are
+    `auto` is text when the stream is a terminal, `bare` text for somebody who notes the time; text has no sessions'
+    records. Of the libraries only warnings are
     written. The last call holds.
     """
     target = stream or sys.stderr
     handler = ContentFreeHandler(target)
-    as_text = format == "text" or (format == "auto" and target.isatty())
-    handler.setFormatter(TextFormatter() if as_text else JsonFormatter())
+    as_text = format in ("text", "bare") or (format == "auto" and target.isatty())
+    handler.setFormatter(TextFormatter(with_time=format != "bare") if as_text else JsonFormatter())
     if as_text:
         # Forty numbers in a line are for programs.
         handler.addFilter(lambda record: record.name != RECORD_LOGGER)
@@ -163,11 +164,15 @@ def _trace(record: logging.LogRecord) -> list[tuple[str, list[str]]]:
 class TextFormatter(logging.Formatter):
     """One line for a person: local time, level, logger, message, fields; exceptions on indented lines below it."""
 
+    def __init__(self, *, with_time: bool = True) -> None:
+        super().__init__()
+        self._with_time = with_time
+
     def format(self, record: logging.LogRecord) -> str:
         """See logging.Formatter."""
-        at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
+        at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3] + " " if self._with_time else ""
         fields = "".join(f" {name}={value}" for name, value in _fields(record))
-        lines = [f"{at} {record.levelname.lower():<7} {record.name:<15} {message_of(record)}{fields}"]
+        lines = [f"{at}{record.levelname.lower():<7} {record.name:<15} {message_of(record)}{fields}"]
         lines += [f"    {what} at {', '.join(places) or 'an unknown place'}" for what, places in _trace(record)]
         # What a model server prints ends up here: it must not be able to forge lines or steer the terminal.
         return "\n".join(_CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", line) for line in lines)

@@ -46,7 +46,8 @@ def engine_command(engine: EngineSettings, *, log_level: str = "info") -> tuple[
         "--max-sessions": engine_sessions_max(engine),
         "--decode-threads": engine.decode_threads,
         "--log-level": log_level,
-        "--log-format": "text",
+        # Its lines become records of this process, which have a time.
+        "--log-format": "bare",
     }
     given = [word for name, value in options.items() if value for word in (name, str(value))]
     return (sys.executable, "-P", "-m", "parley", "engine", *given)

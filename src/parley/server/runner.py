@@ -238,14 +238,12 @@ class SessionRunner:
                 leg.send_audio(audio)
                 if self._hear is not None:
                     self._hear(audio, session.cursor)
-                self._up += 1
-                if self._up >= _FORWARDINGS_PER_LOOK:
-                    self._up = 0
-                    self._forward("up")
+                self._went_up()
                 return
         except Exception as error:
             self._broke(error)
         self.receive_client(generation, ev.AudioReceived(audio, messages))
+        self._went_up()
 
     def receive_delta(self, leg_id: int, text: Text) -> None:
         """Hand a delta over, likewise."""
@@ -257,10 +255,6 @@ class SessionRunner:
                 self._attachment.send_delta(text)
                 if self._awaits_text:
                     self._said(text)
-                self._down += 1
-                if self._down >= _FORWARDINGS_PER_LOOK:
-                    self._down = 0
-                    self._forward("down")
             if self._awaits_delta:
                 # The common path only moves deadlines later, and a timer that fires early is set anew. But from a
                 # turn's first delta on another watchdog watches.
@@ -270,12 +264,22 @@ class SessionRunner:
             self._broke(error)
         if is_wanted is None:
             self.receive(ev.DeltaReceived(leg_id, text))
+        self._down += 1
+        if self._down >= _FORWARDINGS_PER_LOOK:
+            self._down = 0
+            self._forward("down")
 
     def _said(self, text: Text) -> None:
         assert self.observer is not None, "it wants to know"
         if not text.is_empty:
             self._awaits_text = False
             self.observer.said(self._clock())
+
+    def _went_up(self) -> None:
+        self._up += 1
+        if self._up >= _FORWARDINGS_PER_LOOK:
+            self._up = 0
+            self._forward("up")
 
     def _forward(self, direction: str) -> None:
         if self._forwarded is not None:
