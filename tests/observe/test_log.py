@@ -252,4 +252,4 @@ def test_a_broken_pipe_is_not_complained_about(capsys: pytest.CaptureFixture[str
 
 def test_bare_text_leaves_the_time_to_whoever_reads_it() -> None:
     record = logging.makeLogRecord({"name": "parley.engine", "levelname": "INFO", "msg": "ready"})
-    assert TextFormatter(with_time=False).format(record) == "info    parley.engine   ready"
+    assert log.TextFormatter(with_time=False).format(record) == "info    parley.engine   ready"
