@@ -207,3 +207,16 @@ async def test_a_collector_that_does_not_answer_holds_no_gateway_up(
     await gateway.close()
     assert "the last traces were not taken in time" in log.messages
     collector.may_answer.set()
+
+
+async def test_a_connection_that_turns_out_to_come_for_another_session_leaves_one_that_was_abandoned(
+    collector: Collector, start_gateway: GatewayStarter, vllm: FakeVllm
+) -> None:
+    gateway = await start_gateway(telemetry=telemetry(collector))
+    one = await opted_in(gateway)
+    await one.come_back(gateway, "/v1/realtime")
+    await one.client.send("session.end")
+    await one.client.until_closed()
+    await gateway.close()
+    found = {str(values(list(span.attributes))["parley.outcome"]) for span in collector.named("session")}
+    assert found == {"abandoned", "client-ended"}

@@ -107,6 +107,7 @@ class Demonstration:
                 await server.until_ready()
             self._step(f"A gateway and a speech engine run on this computer, ready in {self._since(began_s)}.")
             self._step(f"{recording.path.name} is streamed to {server.url} as if it were spoken now.")
+            self._step(f"Captions page, while this runs: {server.page_url}")
             try:
                 async with asyncio.TaskGroup() as tasks:
                     watch = tasks.create_task(_watch(server))

@@ -53,6 +53,11 @@ class OwnServer:
         """Where it listens."""
         return f"ws://127.0.0.1:{self.port}"
 
+    @property
+    def page_url(self) -> str:
+        """Where its captions page is."""
+        return f"http://127.0.0.1:{self.port}/"
+
     async def __aenter__(self) -> Self:
         self.port = _free_port()
         arguments = [*self._command, "--host", "127.0.0.1", "--port", str(self.port)]

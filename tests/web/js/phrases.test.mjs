@@ -5,7 +5,7 @@ import { between, clock, failure, notice, span, standing } from "../../../src/pa
 
 const LIVE = {
   phase: "live",
-  isRecording: true,
+  isOpening: false,
   isFinishing: false,
   isFile: false,
   isOnline: true,
@@ -30,12 +30,19 @@ test("the pill says how much audio is kept while there is no connection", () => 
   assert.equal(standing({ ...LIVE, phase: "waiting", waitingMs: 4_200 }).text, "Reconnecting · 4 s of audio kept");
   assert.equal(standing({ ...LIVE, phase: "waiting", isOnline: false, waitingMs: 4_200 }).text, "Offline · 4 s of audio kept");
   assert.equal(standing({ ...LIVE, phase: "connecting", wasLive: false }).text, "Connecting");
+  assert.equal(standing({ ...LIVE, phase: "waiting", wasLive: false, waitingMs: 6_000 }).text, "Connecting · 6 s of audio kept");
   assert.equal(standing({ ...LIVE, phase: "locked", waitingMs: 90_000 }).text, "Sign-in needed · 90 s of audio kept");
 });
 
 test("the pill says that nothing was lost only when nothing was", () => {
   assert.deepEqual(standing({ ...LIVE, back: "whole" }), { tone: "good", text: "Resumed · nothing lost" });
   assert.deepEqual(standing({ ...LIVE, back: "holed" }), { tone: "warn", text: "Resumed · words may be missing" });
+});
+
+test("the pill says what is waited for before there is a session", () => {
+  assert.equal(standing({ ...LIVE, phase: "idle" }).text, "Ready");
+  assert.equal(standing({ ...LIVE, phase: "idle", isOpening: true }).text, "Opening the microphone");
+  assert.equal(standing({ ...LIVE, phase: "idle", isOpening: true, isFile: true }).text, "Reading the recording");
 });
 
 test("what is wrong on the server's side is told before all is well", () => {

@@ -161,5 +161,6 @@ function escaped(text) {
 function stamp(timeMs, separator) {
   const totalMs = Math.round(timeMs);
   const parts = [Math.floor(totalMs / 3_600_000), Math.floor(totalMs / 60_000) % 60, Math.floor(totalMs / 1_000) % 60];
-  return `${parts.map((part) => String(part).padStart(2, "0")).join(":")}${separator}${String(totalMs % 1_000).padStart(3, "0")}`;
+  const seconds = parts.map((part) => String(part).padStart(2, "0")).join(":");
+  return `${seconds}${separator}${String(totalMs % 1_000).padStart(3, "0")}`;
 }

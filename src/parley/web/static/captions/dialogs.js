@@ -102,7 +102,8 @@ export function bindSettings(settings, models, changed) {
 
 /** @param {ReturnType<import("./settings.js").restored>} settings @param {string[]} models */
 export async function showSettings(settings, models) {
-  fillChoice(byId("setting-model"), [{ id: "", label: "The server's own choice" }, ...models.map(named)], settings.model);
+  const own = { id: "", label: "The server's own choice" };
+  fillChoice(byId("setting-model"), [own, ...models.map(named)], settings.model);
   byId("setting-model-field").hidden = models.length < 2;
   for (const name of ["size", "lines", "times", "pace"]) byId(`setting-${name}`).value = settings[name];
   byId("setting-keys").checked = settings.keys;

@@ -12,9 +12,17 @@ const FORMATS = {
 const REVOKE_MS = 30_000;
 
 /**
+ * @typedef {object} Page
+ * @property {() => import("./transcript.js").Turn[]} turns
+ * @property {() => void} saved
+ * @property {() => void} clear
+ * @property {() => boolean} mayClear
+ * @property {(tone: string, text: string) => void} noticed
+ */
+
+/**
  * The menu behind the download button.
- * @param {{turns: () => import("./transcript.js").Turn[], saved: () => void, clear: () => void, mayClear: () => boolean,
- *   noticed: (tone: string, text: string) => void}} page
+ * @param {Page} page
  */
 export function bindDownloads({ turns, saved, clear, mayClear, noticed }) {
   const button = byId("download-button");
@@ -62,7 +70,8 @@ export function bindDownloads({ turns, saved, clear, mayClear, noticed }) {
     } else if (item.id === "copy-button") {
       const isCopied = await copy(turns());
       if (isCopied) saved();
-      noticed(isCopied ? "good" : "warn", isCopied ? "The text is on the clipboard." : "The browser did not allow copying.");
+      if (isCopied) noticed("good", "The text is on the clipboard.");
+      else noticed("warn", "The browser did not allow copying.");
     } else clear();
   });
 }

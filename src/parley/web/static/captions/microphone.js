@@ -3,6 +3,8 @@
 const WORKLET = new URL("capture_worklet.js", import.meta.url);
 /** How long the last piece may take to come once the end was asked for. */
 const FLUSH_MS = 500;
+/** How long a browser may take to begin with audio. */
+const START_MS = 5_000;
 
 /** Why there is no audio; `code` is one that `phrases.failure` knows. */
 export class SourceFailure extends Error {
@@ -50,7 +52,7 @@ export class Microphone {
       await this.#listen();
     } catch (error) {
       this.#release();
-      throw new SourceFailure(REASONS[error?.name] ?? "microphone-busy");
+      throw error instanceof SourceFailure ? error : new SourceFailure(REASONS[error?.name] ?? "microphone-busy");
     }
   }
 
@@ -61,10 +63,13 @@ export class Microphone {
     context.onstatechange = () => {
       if (context.state === "interrupted" || context.state === "suspended") context.resume().catch(() => {});
     };
-    await context.resume();
-    const node = (this.#node = new AudioWorkletNode(context, "capture", { numberOfOutputs: 0 }));
+    // Without a sound device some browsers never begin, and don't say so.
+    await Promise.race([context.resume(), new Promise((resolve) => setTimeout(resolve, START_MS))]);
+    if (context.state !== "running") throw new SourceFailure("audio-blocked");
+    const node = (this.#node = new AudioWorkletNode(context, "capture", { outputChannelCount: [1] }));
     node.port.onmessage = ({ data }) => this.#took(data);
-    context.createMediaStreamSource(this.#stream).connect(node);
+    // It puts out silence; not every browser runs what leads nowhere.
+    context.createMediaStreamSource(this.#stream).connect(node).connect(context.destination);
     for (const track of this.#stream.getAudioTracks()) track.onended = () => this.#onLost();
   }
 

@@ -36,10 +36,12 @@ export function between(intervals) {
 }
 
 const KEPT_FROM_MS = 500;
+/** A connection that takes no longer is worth no words. */
+const CONNECTING_MS = 1_500;
 
 /**
  * The pill.
- * @param {{phase: string, isRecording: boolean, isFinishing: boolean, isOnline: boolean, waitingMs: number,
+ * @param {{phase: string, isOpening: boolean, isFinishing: boolean, isOnline: boolean, waitingMs: number,
  *   queued: number, isRecovering: boolean, lagMs: number, back: string, wasLive: boolean, isFile: boolean}} state
  * @returns {{tone: string, text: string}}
  */
@@ -48,6 +50,7 @@ export function standing(state) {
   switch (state.phase) {
     case "idle":
     case "ended":
+      if (state.isOpening) return { tone: "quiet", text: state.isFile ? "Reading the recording" : "Opening the microphone" };
       return { tone: "quiet", text: "Ready" };
     case "locked":
       return { tone: "warn", text: `Sign-in needed${kept}` };
@@ -55,7 +58,7 @@ export function standing(state) {
       return liveStanding(state);
     default:
       if (!state.isOnline) return { tone: "warn", text: `Offline${kept}` };
-      if (!state.wasLive) return { tone: "quiet", text: "Connecting" };
+      if (!state.wasLive) return { tone: "quiet", text: `Connecting${state.waitingMs >= CONNECTING_MS ? kept : ""}` };
       return { tone: "warn", text: `Reconnecting${kept}` };
   }
 }
@@ -101,7 +104,8 @@ const NOTICES = {
     if (lost.length) return warn(`${begun} ${missing(lost)}`);
     return good(`${begun} What was not text yet is heard again; nothing was lost.`);
   },
-  dropped: ({ lost }) => bad(`The connection has been away for so long that not all audio could be kept. ${missing(lost)}`),
+  dropped: ({ lost }) =>
+    bad(`The connection has been away for so long that not all audio could be kept. ${missing(lost)}`),
   recovering: () => warn("The model server was lost and another one takes over. Go on speaking."),
   recovered: ({ lost }) =>
     lost.length
@@ -134,7 +138,9 @@ const EXPIRING = {
 
 const FAILURES = {
   unfinished: "The end of the text did not come in time. What is shown may lack the last words.",
-  "origin-forbidden": "The server takes this page only from its own address. Open it there, or have the operator allow this one (server.allowed_origins).",
+  "origin-forbidden":
+    "The server does not take this page under the name in the address bar. Open it by the server's IP address, " +
+    "or have its operator allow this name (server.allowed_origins).",
   forbidden: "These credentials may not start a session here.",
   "model-not-found": "The server has no model of this name. Choose another one in the settings.",
   superseded: "This session was taken over by another page.",
@@ -149,13 +155,18 @@ const FAILURES = {
   "idle-timeout": "The server ended the session because nothing was said. Another one begins.",
   "duration-limit": "The session lasted as long as it may. Another one begins.",
   "not-found": "There is no speech server at this address.",
-  "microphone-denied": "The browser was not allowed to use the microphone. Allow it beside the address, then start again.",
+  "microphone-denied":
+    "The browser was not allowed to use the microphone. Allow it beside the address, then start again.",
   "microphone-missing": "No microphone was found. Connect one and start again, or drop a recording here.",
   "microphone-busy": "The microphone can't be opened; another program may be using it.",
+  "audio-blocked":
+    "The browser does not run audio just now. Check that a sound device is connected, then start again.",
   "microphone-lost": "The microphone is gone. What was said until then is finished.",
-  "microphone-insecure": "Browsers give the microphone only to pages from https:// or from this computer. Open this page that way, or drop a recording here.",
+  "microphone-insecure":
+    "Browsers give the microphone only to pages from https:// or from this computer. Open this page that way, " +
+    "or drop a recording here.",
   "file-unreadable": "The browser can't read this as audio. Try WAV, MP3, Ogg, FLAC or M4A.",
-  "file-too-large": "This recording is too large for a browser to hold. Up to 512 MB, or about three hours, will do.",
+  "file-too-large": "This recording is too large for a browser to hold. Up to 512 MB will do.",
   "file-empty": "There is no sound in this file.",
 };
 

@@ -1,4 +1,4 @@
-/** From pieces of audio to turns of a session: a turn is begun with the audio after the last one's, and ends at a pause. */
+/** From pieces of audio to turns of a session: each begins with the audio after the last one's, and ends at a pause. */
 
 import { durationMs } from "./pcm.js";
 import { endsTurn, PauseDetector } from "./pauses.js";

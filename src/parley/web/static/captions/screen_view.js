@@ -7,12 +7,15 @@ const TURNS = 3;
 /** How much of a long turn is laid out; cut at a place that stays, so that lines don't jump. */
 const CHARACTERS_MAX = 700;
 const REST_MS = 2_500;
+/** What is heard, or opens above, whatever is seen. */
+const STAY = new Set(["DIALOG", "announcer", "announced-status", "notice"]);
 
 export class ScreenView {
   #screen = byId("screen");
   #text = byId("screen-text");
   #timer = 0;
   #onChange;
+  #before = null;
 
   /** @param {(isOpen: boolean) => void} onChange */
   constructor(onChange) {
@@ -40,7 +43,8 @@ export class ScreenView {
     document.body.dataset.mode = "screen";
     for (const part of this.#others()) part.inert = true;
     document.documentElement.requestFullscreen?.({ navigationUI: "hide" }).catch(() => {});
-    byId("screen-exit-button").focus({ focusVisible: false });
+    this.#before = document.activeElement;
+    this.#screen.focus();
     this.#stir();
     this.#onChange(true);
   }
@@ -51,7 +55,9 @@ export class ScreenView {
     document.body.dataset.mode = "page";
     for (const part of this.#others()) part.inert = false;
     if (document.fullscreenElement) document.exitFullscreen().catch(() => {});
-    byId("screen-button").focus({ focusVisible: false });
+    // Where it was, so that Space does what it did.
+    this.#before?.focus({ focusVisible: false });
+    this.#before = null;
     this.#onChange(false);
   }
 
@@ -75,7 +81,8 @@ export class ScreenView {
 
   /** What is behind it: not to be reached while it is open. */
   #others() {
-    return [...document.body.children].filter((part) => part !== this.#screen && part.tagName !== "DIALOG" && part.id !== "announcer");
+    const isBehind = (part) => part !== this.#screen && !STAY.has(part.tagName) && !STAY.has(part.id);
+    return [...document.body.children].filter(isBehind);
   }
 
   #stir() {

@@ -7,17 +7,18 @@
  *                                                            └── its time is over: connecting ──► greeting ...
  * locked: other credentials are needed                    ended: nothing more comes
  * ```
- * What it tells, beside the server's own events in camel case and on the recording's clock:
- * `phase` · `lost {code}` · `resumed {outcome, lost, downtimeMs}` · `restarted {turns, lost}` · `dropped {lost}` ·
- * `locked {code}` · `problem {code, message}` · `ended {code, message, turns}`.
+ * What it tells, beside the server's own events in camel case and on the recording's clock (translation.js): `phase`,
+ * `begun`, `lost {code}`, `resumed {outcome, lost, downtimeMs}`, `restarted {turns, lost}`, `dropped {lost}`,
+ * `locked {code}`, `problem {code, message}`, `ended {code, message, turns}`.
  */
 
-import { Backoff } from "./backoff.js";
 import * as contract from "./contract.js";
 import { Journal } from "./journal.js";
-import { Numbering, ACK_DELAY_MS } from "./numbering.js";
-import { SessionClock } from "./session_clock.js";
+import { ACK_DELAY_MS, Numbering } from "./numbering.js";
 import { toBase64 } from "./pcm.js";
+import { Reconnection } from "./reconnection.js";
+import { SessionClock } from "./session_clock.js";
+import { Timers } from "./timers.js";
 import { told } from "./translation.js";
 import { Turns } from "./turns.js";
 
@@ -28,8 +29,6 @@ const SILENCE_MS = 8_000;
 const WATCH_MS = 2_000;
 /** The end may take so long, without anything new, until it is no longer waited for. */
 const FINISH_MS = 60_000;
-/** A connection that lasted so long was a good one. */
-const STABLE_MS = 5_000;
 const BUFFERED_MAX_BYTES = 1_048_576;
 /** Audio that a source which could be faster may have under way. */
 const ROOM_MS = 20_000;
@@ -50,22 +49,17 @@ export class Session {
   #credential;
   #socket = null;
   #phase = "idle";
-  #timers = new Map();
+  #timers;
   #journal = new Journal();
   #numbering = new Numbering();
-  #backoff = new Backoff();
+  #reconnection = new Reconnection();
   #clock = new SessionClock();
   #turns = new Turns();
-  #token = "";
-  #windowMs = 0;
   #isPlain = false;
   #sessions = 0;
   #openTurn = 0;
   #isFinishing = false;
-  #lostAt = null;
-  #liveAt = 0;
-  #heardAt = 0;
-  #retryAfterMs = 0;
+  #heardMs = 0;
 
   /**
    * @param {Around} around
@@ -73,6 +67,7 @@ export class Session {
    */
   constructor(around, { model = "", credential = "" } = {}) {
     this.#around = around;
+    this.#timers = new Timers(around.time);
     this.#model = model;
     this.#credential = credential;
   }
@@ -142,7 +137,7 @@ export class Session {
   lock(code) {
     if (this.#phase !== "waiting" && this.#phase !== "connecting") return;
     this.#letGo();
-    this.#timer("retry", null);
+    this.#timers.clear("retry");
     this.#enter("locked");
     this.#tell({ type: "locked", code });
   }
@@ -177,34 +172,35 @@ export class Session {
     if (this.#isPlain) this.#end("finished");
     else if (!this.#timers.has("closing")) {
       this.#push(Kind.CLOSE, 0);
-      this.#timer("closing", () => this.#end("finished"), GREETING_MS);
+      this.#timers.set("closing", () => this.#end("finished"), GREETING_MS);
     }
   }
 
   #expectEnd() {
-    if (this.#isFinishing) this.#timer("finish", () => this.#end("unfinished"), FINISH_MS);
+    if (this.#isFinishing) this.#timers.set("finish", () => this.#end("unfinished"), FINISH_MS);
   }
 
   // ---- the connection
 
   #connect() {
     this.#letGo();
-    this.#timer("retry", null);
+    this.#timers.clear("retry");
     this.#enter("connecting");
     const query = new URLSearchParams({ empty_deltas: "1" });
-    if (this.#token) query.set("resume", "1");
+    if (this.#reconnection.token) query.set("resume", "1");
     if (this.#credential) query.set("auth", "event");
     const socket = (this.#socket = this.#around.connect(`${this.#around.url}?${query}`));
     socket.onopen = () => this.#opened();
     socket.onmessage = ({ data }) => this.#heard(data);
     socket.onclose = ({ code }) => this.#lost(code);
-    this.#timer("greeting", () => this.#lost(NO_CLOSE_FRAME), GREETING_MS);
+    this.#timers.set("greeting", () => this.#lost(NO_CLOSE_FRAME), GREETING_MS);
   }
 
   #opened() {
+    const { token } = this.#reconnection;
     if (this.#credential) this.#socket.send(contract.authenticate(this.#credential));
-    if (this.#token) this.#socket.send(contract.resume(this.#token, this.#numbering.last));
-    this.#enter(this.#token ? "resuming" : "greeting");
+    if (token) this.#socket.send(contract.resume(token, this.#numbering.last));
+    this.#enter(token ? "resuming" : "greeting");
   }
 
   #letGo() {
@@ -218,31 +214,18 @@ export class Session {
   #lost(code) {
     if (this.#phase === "ended" || this.#phase === "locked") return;
     this.#letGo();
-    this.#timer("greeting", null);
-    this.#timer("ack", null);
-    if (this.#isFinishing && this.#journal.turns.length === 0) return this.#end("finished");
+    this.#timers.clear("greeting", "ack");
+    if (this.#isFinishing && this.#journal.turns.length === 0) {
+      this.#end("finished");
+      return;
+    }
     const now = this.#around.time.now();
-    if (this.#phase === "live") {
-      if (now - this.#liveAt >= STABLE_MS) this.#backoff.reset();
-      if (this.#isPlain) this.#forgetSession();
-    }
-    if (this.#lostAt === null) {
-      this.#lostAt = now;
-      this.#tell({ type: "lost", code, wasLive: this.#sessions > 0 });
-    }
-    this.#retry(now);
-  }
-
-  #retry(now) {
-    if (this.#token && now - this.#lostAt >= this.#windowMs) this.#forgetSession();
-    const delayMs = Math.max(this.#retryAfterMs, this.#backoff.next(this.#around.chance()));
-    this.#retryAfterMs = 0;
+    const isNews = this.#reconnection.isLost(now, this.#phase === "live");
+    if (this.#isPlain) this.#reconnection.forget();
+    const delayMs = this.#reconnection.next(now, this.#around.chance());
+    this.#timers.set("retry", () => this.#connect(), delayMs);
     this.#enter("waiting");
-    this.#timer("retry", () => this.#connect(), delayMs);
-  }
-
-  #forgetSession() {
-    this.#token = "";
+    if (isNews) this.#tell({ type: "lost", code, wasLive: this.#sessions > 0 });
   }
 
   // ---- the server's messages
@@ -250,7 +233,7 @@ export class Session {
   #heard(data) {
     const event = contract.parse(data);
     if (!event) return;
-    this.#heardAt = this.#around.time.now();
+    this.#heardMs = this.#around.time.now();
     if (event.type === "error") return this.#failed(event, data.length);
     if (this.#phase === "greeting" && event.type === "session.created") this.#created(event);
     else if (this.#phase === "opting" && event.type === "session.updated") this.#begun(event.resume);
@@ -267,8 +250,7 @@ export class Session {
   }
 
   #begun({ token, window_s: windowS }) {
-    this.#token = token;
-    this.#windowMs = windowS * 1000;
+    this.#reconnection.began(token, windowS * 1000);
     this.#numbering.restart();
     this.#turns.restart();
     this.#clock.restart();
@@ -283,21 +265,22 @@ export class Session {
 
   #resumed(event) {
     if (!this.#journal.resumed(event.input_seq)) return this.#broken();
-    const downtimeMs = this.#around.time.now() - this.#lostAt;
     this.#numbering.told();
-    this.#lively();
+    const downtimeMs = this.#lively();
     this.#tell({ type: "resumed", outcome: event.outcome, lost: this.#clock.recorded(event.lost), downtimeMs });
     this.#goOn();
   }
 
   #lively() {
-    this.#timer("greeting", null);
-    this.#lostAt = null;
-    this.#liveAt = this.#heardAt = this.#around.time.now();
+    this.#timers.clear("greeting");
+    this.#heardMs = this.#around.time.now();
+    const downtimeMs = this.#reconnection.isBack(this.#heardMs);
     this.#enter("live");
+    return downtimeMs;
   }
 
   #goOn() {
+    if (this.#phase === "ended") return;
     this.#expectEnd();
     this.#flush();
     this.#conclude();
@@ -329,31 +312,31 @@ export class Session {
   #acknowledge(isUrgent) {
     if (this.#phase !== "live" || !this.#numbering.isOwed || this.#isPlain) return;
     if (isUrgent || this.#numbering.isDue) {
-      this.#timer("ack", null);
+      this.#timers.clear("ack");
       this.#numbering.told();
       this.#socket.send(contract.acknowledge(this.#numbering.last));
     } else if (!this.#timers.has("ack")) {
-      this.#timer("ack", () => this.#acknowledge(true), ACK_DELAY_MS);
+      this.#timers.set("ack", () => this.#acknowledge(true), ACK_DELAY_MS);
     }
   }
 
   /** The server broke its word; what it has of the session can't be relied on. */
   #broken() {
-    this.#forgetSession();
+    this.#reconnection.forget();
     this.#lost(NO_CLOSE_FRAME);
   }
 
   #failed(event, size) {
     if (this.#phase === "live" && this.#numbering.take(event, size) === "known") return;
     const code = contract.codeOf(event);
-    this.#retryAfterMs = 1000 * (event.parley?.retry_after_s ?? 0);
+    this.#reconnection.wait(1000 * (event.parley?.retry_after_s ?? 0));
     if (contract.UNKNOWN_CALLER.has(code)) {
       this.#letGo();
-      this.#timer("greeting", null);
+      this.#timers.clear("greeting");
       this.#enter("locked");
       this.#tell({ type: "locked", code });
     } else if (contract.HOPELESS.has(code)) this.#end(code, event.error);
-    else if (contract.GONE.has(code)) this.#forgetSession();
+    else if (contract.GONE.has(code)) this.#reconnection.forget();
     else if (code === "turn-failed") this.#turnFailed(code, event.error);
     else if (code !== "moved") this.#tell({ type: "problem", code, message: event.error });
   }
@@ -367,30 +350,18 @@ export class Session {
 
   #sessionEnded(event) {
     if (event.reason === "client-ended") return this.#end("finished");
-    this.#forgetSession();
+    this.#reconnection.forget();
     if (contract.HOPELESS.has(event.reason)) this.#end(event.reason);
   }
 
   // ---- time, and the end
 
   #watch() {
-    this.#timer("watch", () => this.#watch(), WATCH_MS);
+    this.#timers.set("watch", () => this.#watch(), WATCH_MS);
     if (this.#phase !== "live") return;
-    const silentMs = this.#around.time.now() - this.#heardAt;
+    const silentMs = this.#around.time.now() - this.#heardMs;
     if (silentMs >= SILENCE_MS && this.#journal.isOwedAck) this.#lost(NO_CLOSE_FRAME);
     else this.#flush();
-  }
-
-  #timer(name, run, ms = 0) {
-    const { time } = this.#around;
-    if (this.#timers.has(name)) time.clear(this.#timers.get(name));
-    this.#timers.delete(name);
-    if (!run || this.#phase === "ended") return;
-    const fire = () => {
-      this.#timers.delete(name);
-      run();
-    };
-    this.#timers.set(name, time.set(fire, ms));
   }
 
   #enter(phase) {
@@ -402,7 +373,7 @@ export class Session {
     if (this.#phase === "ended") return;
     const { turns } = this.#journal;
     this.#letGo();
-    for (const name of [...this.#timers.keys()]) this.#timer(name, null);
+    this.#timers.clear();
     this.#enter("ended");
     this.#tell({ type: "ended", code, message, turns });
   }

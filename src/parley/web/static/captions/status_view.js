@@ -11,7 +11,9 @@ const LATENCY_TITLE =
 
 export class StatusView {
   #pills = [byId("status"), byId("screen-status")];
+  #announced = byId("announced-status");
   #latency = byId("latency");
+  #latencyValue = byId("latency-value");
   #notice = byId("notice");
   #noticeText = byId("notice-text");
   #button = byId("toggle-button");
@@ -19,6 +21,7 @@ export class StatusView {
   #elapsed = byId("elapsed");
   #source = byId("source");
   #file = byId("file-button");
+  #emptyTitle = byId("empty-title");
   #timer = 0;
 
   constructor() {
@@ -40,13 +43,17 @@ export class StatusView {
       pill.dataset.tone = tone;
       setText(pill, text);
     }
+    // What is wrong is told in the line of words, once, and not with each second that goes by.
+    if (tone === "good" || tone === "quiet") setText(this.#announced, text);
     this.#latency.hidden = !shown;
-    setText(this.#latency, shown);
-    if (shown) this.#latency.setAttribute("aria-label", `Latency ${shown}`);
+    setText(this.#latencyValue, shown);
     setText(this.#elapsed, clock(recordedMs));
     this.#source.hidden = !progress;
-    if (progress) setText(this.#source, `${progress.name} · ${clock(progress.givenMs)} of ${clock(progress.lengthMs)}`);
+    if (progress) {
+      setText(this.#source, `${progress.name} · ${clock(progress.givenMs)} of ${clock(progress.lengthMs)}`);
+    }
     this.#file.hidden = state.phase !== "idle" || state.isOpening;
+    setText(this.#emptyTitle, hopeOf(state));
     this.#showButton(state);
   }
 
@@ -68,6 +75,12 @@ export class StatusView {
     setIcon(this.#button, icon);
     if (this.#button.getAttribute("aria-label") !== name) this.#button.setAttribute("aria-label", name);
   }
+}
+
+/** What is said where there is no text yet. */
+function hopeOf({ isRecording, isFile }) {
+  if (!isRecording) return "What is said appears here.";
+  return isFile ? "Words appear in a moment." : "Listening. Speak now.";
 }
 
 function faceOf({ isOpening, isRecording, isFinishing, isFile }) {

@@ -136,11 +136,6 @@ export class Transcript {
     return this.turns.length === 0;
   }
 
-  /** Whether anything is shown that has not settled. */
-  isUnsettled(nowMs) {
-    return this.turns.some((turn) => turn.shown(nowMs).partial !== "");
-  }
-
   /** A turn begins here. @returns {Turn} */
   begin(atMs) {
     this.#count += 1;

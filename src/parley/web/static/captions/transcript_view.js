@@ -38,6 +38,7 @@ export class TranscriptView {
     setText(item.settled, settled);
     setText(item.partial, partial);
     setText(item.time, this.#timeOf(turn));
+    item.time.dateTime = `PT${(turn.spokenMs / 1000).toFixed(1)}S`;
     if (turn.hasFailed) item.element.dataset.failed = "";
     if (turn.revisions > item.revisions) {
       item.revisions = turn.revisions;
