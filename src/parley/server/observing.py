@@ -169,19 +169,21 @@ class Observing:
         if runner is None or runner.ended:
             return
         is_still = not watched.is_busy and runner.cursor == watched.cursor
-        if is_still and watched.skipped < _IDLE_EVERY:
+        if is_still:
+            # Tens of thousands of idle sessions are not to be measured, pinged or remembered for it.
             watched.skipped += 1
+            if watched.skipped >= _IDLE_EVERY:
+                watched.skipped = 0
+                watched.state = state_of(runner.survey())
             return
         watched.skipped = 0
-        # Tens of thousands of idle sessions are not to be pinged for it.
-        asks_round_trips = not is_still
         watched.cursor = runner.cursor
-        sample = self._sample_of(runner, watched.observer, asks_round_trips=asks_round_trips)
+        sample = self._sample_of(runner, watched.observer)
         watched.timeline.sample(sample, late_s)
         for listener in self._listeners:
             listener.sample(watched.observer.subject, sample)
 
-    def _sample_of(self, runner: SessionRunner, observer: SessionObserver, *, asks_round_trips: bool) -> Sample:
+    def _sample_of(self, runner: SessionRunner, observer: SessionObserver) -> Sample:
         now = self._clock()
         survey = runner.survey()
         observer.looked(survey, now)
@@ -198,8 +200,8 @@ class Observing:
             buffer_bytes=survey.held_bytes,
             received_s=survey.received_s,
             uncommitted_s=survey.uncommitted_s,
-            client_rtt_s=runner.client_rtt_s() if asks_round_trips else None,
-            upstream_rtt_s=_most([leg.round_trip_s() for leg in legs.values()]) if asks_round_trips else None,
+            client_rtt_s=runner.client_rtt_s(),
+            upstream_rtt_s=_most([leg.round_trip_s() for leg in legs.values()]),
             input_late_s=observer.input_late_s(now),
             text_waits_bytes=survey.unsent_bytes,
             has_leg=bool(legs),
