@@ -87,10 +87,11 @@ class Timeline:
         self.totals = Totals()
         self.outcome = ""
         self._first: list[Mark] = []
-        self._last: deque[Mark] = deque(maxlen=LAST_MARKS_MAX)
         self._left_out = 0
-        self._places = Places()
-        self._curve: deque[CurvePoint] = deque(maxlen=CURVE_MAX)
+        # An empty deque takes 700 bytes, and most sessions are idle.
+        self._last: deque[Mark] | None = None
+        self._curve: deque[CurvePoint] | None = None
+        self._places: Places | None = None
         self._last_at_s = 0.0
 
     def note(self, mark: Mark) -> None:
@@ -99,6 +100,8 @@ class Timeline:
         if len(self._first) < FIRST_MARKS_MAX:
             self._first.append(mark)
         else:
+            if self._last is None:
+                self._last = deque(maxlen=LAST_MARKS_MAX)
             self._left_out += len(self._last) == LAST_MARKS_MAX
             self._last.append(mark)
         self._add(mark)
@@ -106,6 +109,8 @@ class Timeline:
     def sample(self, sample: Sample, loop_late_s: float) -> None:
         """A look at it."""
         self._last_at_s = sample.at_s
+        if self._places is None or self._curve is None:
+            self._places, self._curve = Places(), deque(maxlen=CURVE_MAX)
         self._places.sample(sample, loop_late_s)
         self._curve.append(
             CurvePoint(
@@ -124,12 +129,12 @@ class Timeline:
             subject=self.subject,
             age_s=round(self._last_at_s if age_s is None else age_s, 3),
             outcome=self.outcome,
-            marks=(*self._first, *self._last),
+            marks=(*self._first, *(self._last or ())),
             left_out_after=len(self._first),
             left_out=self._left_out,
-            places=self._places.view(),
+            places=(self._places or Places()).view(),
             totals=self.totals,
-            curve=tuple(self._curve),
+            curve=tuple(self._curve or ()),
         )
 
     def _add(self, mark: Mark) -> None:
