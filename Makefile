@@ -1,11 +1,11 @@
 # `make demo` and `make test` need nothing but a Python >= 3.12; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format sim audit fuzz recovery deploys storms bench bench-http2 test-node test-vllm lock clean
+.PHONY: help setup demo serve test check format sim audit fuzz recovery deploys storms bench bench-http2 test-browser test-node test-vllm lock clean
 ARGS ?=
 BIN := .venv/bin
 
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 .venv/.ready: pyproject.toml requirements.lock scripts/bootstrap.sh
 	@sh scripts/bootstrap.sh
@@ -50,6 +50,9 @@ bench: .venv/.ready ## measure the gateway beside nginx and a FastAPI splice (mi
 
 bench-http2: .venv/.ready ## measure the HTTP/2 endpoint beside hypercorn and granian (minutes; Linux, needs gcc)
 	@sh benchmarks/http2.sh $(ARGS)
+
+test-browser: .venv/.ready ## drive the pages in the system's Chromium, and picture them in .cache/browser/screenshots
+	@sh tests/browser/run.sh $(ARGS)
 
 test-node: .venv/.ready ## install AWS's packages for Node and run their client against the gateway (needs Node 20 and npm)
 	@sh tests/node/run.sh $(ARGS)

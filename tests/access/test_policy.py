@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from parley.access.action import ACTIONS, NODE_TARGET, Action, Target
 from parley.access.caller import OPERATOR, Caller
-from parley.access.policy import DEFAULT_POLICY, Policy, Rule, labels
+from parley.access.policy import DEFAULT_POLICY, Policy, Rule, fits, labels
 
 CALLER = Caller("1" * 64, "key:captions", "acme", frozenset({"writer"}), "api-key")
 OWN = Target("acme", "speech", "voxtral")
@@ -127,3 +127,23 @@ def test_the_order_of_rules_decides_nothing(rules: list[Rule], action: Action, r
     shuffled = sorted(rules, key=lambda _: random.random())  # type: ignore[attr-defined]
     decisions = [Policy(order).decide(CALLER, action, OWN).is_allowed for order in (rules, shuffled)]
     assert decisions[0] is decisions[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "is_so"),
+    [
+        ("certificate:spiffe://[::1]/captions", "certificate:spiffe://[::1]/captions", True),
+        ("certificate:spiffe://[::1]/captions", "certificate:spiffe://[::1]/*", True),
+        ("certificate:spiffe://:/captions", "certificate:spiffe://[::1]/captions", False),
+        ("jwt:https://i#team[a]", "jwt:https://i#team[a]", True),
+        ("jwt:https://i#teama", "jwt:https://i#team[a]", False),
+        ("jwt:https://i#team[!a]", "jwt:https://i#team[!a]", True),
+        ("jwt:https://i#[", "jwt:https://i#[", True),
+        ("jwt:https://i#]", "jwt:https://i#?", True),
+        ("key:Captions", "key:captions", False),
+    ],
+)
+def test_a_bracket_stands_for_itself(name: str, pattern: str, is_so: bool) -> None:
+    assert fits(name, pattern) is is_so
+    rule = Rule(name="nobody of these", who=(pattern,), actions=("start",), allows=False, tenants=("*",))
+    assert rule.applies(Caller(name=name, tenant="acme"), "start", Target("acme")) is is_so

@@ -53,6 +53,10 @@ def test_a_rule_says_all_that_there_is_to_say() -> None:
         (rule() + rule(), "rule 2: has the name of rule 1 again."),
         (rule(PLAIN.replace("key:*", "captions")), "rule 1: names nobody by 'captions': a caller is aws:, key:"),
         (rule(PLAIN.replace("key:*", "user:captions")), "rule 1: names nobody by 'user:captions'"),
+        (
+            rule(PLAIN.replace("key:*", "method:api_key")),
+            "rule 1: names no method by 'method:api_key': one is none, sigv4",
+        ),
         (rule(PLAIN + 'tenant = "a"\n'), "rule 1: there is no field tenant; tenants was meant?."),
     ],
 )
@@ -60,7 +64,13 @@ def test_what_can_not_be_meant_so_is_refused_with_the_fix(document: str, problem
     assert any(one.startswith(problem) for one in why(document))
 
 
-@pytest.mark.parametrize("who", ["*", "?ey:x", "operator", "role:a", "tenant:a", "jwt:https://i#s", "certificate:x"])
+@pytest.mark.parametrize(
+    "who",
+    [
+        *("*", "?ey:x", "operator", "role:a", "tenant:a", "jwt:https://i#s", "certificate:x"),
+        *("method:jwt", "method:*-token", "method:*"),
+    ],
+)
 def test_everybody_that_there_is_may_be_named(who: str) -> None:
     assert parse_policy(rule(PLAIN.replace("key:*", who)).encode()).rules
 

@@ -10,6 +10,8 @@ from parley.access.operator_token import OperatorToken
 from parley.access.policy import DEFAULT_POLICY
 from parley.access.principal import principal_of_key
 from parley.cli import main
+from parley.cli.policy import _OF_NOTHING, _OF_TENANTS, _OF_THE_NODE
+from parley.server.admin.routes import ROUTES
 
 POLICY = """
 [[rule]]
@@ -280,3 +282,34 @@ def test_a_key_in_place_of_a_name_is_not_shown_again(capsys: pytest.CaptureFixtu
     status, out, err = run(capsys, "check", "parley_0123456789ab_" + "c" * 43, "start")
     assert status == 2
     assert "cccc" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("operator", "drain"), "  a server asks it of the node alone: give node"),
+        (("operator", "move", "node"), "  a server asks it of tenants alone"),
+        (("key:a", "start", "node"), "  a server asks it of tenants alone"),
+        (("operator", "admin"), "  no route asks for admin: whoever may, may do nothing by it"),
+    ],
+)
+def test_what_no_server_asks_is_told_so(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], line: str
+) -> None:
+    assert line in run(capsys, "check", *arguments)[1].splitlines()
+
+
+@pytest.mark.parametrize(
+    "arguments", [("drain", "node"), ("observe", "node"), ("end", "node"), ("start",), ("read",), ("observe",)]
+)
+def test_what_a_server_asks_is_told_without_more(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    assert "asks" not in run(capsys, "check", "operator", *arguments)[1]
+
+
+def test_what_servers_ask_is_what_their_routes_say() -> None:
+    of_the_node = {route.action for route in ROUTES if route.scope == "node"}
+    of_tenants = {route.action for route in ROUTES if route.scope in ("session", "timeline", "sessions", "record")}
+    assert not of_the_node & (_OF_TENANTS | _OF_NOTHING)
+    assert not of_tenants & (_OF_THE_NODE | _OF_NOTHING)

@@ -11,16 +11,17 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from parley.access.action import ACTIONS
 from parley.engine.options import EngineOptions
 from parley.engine.scripted import ScriptedEngine
 from parley.engine.server import EngineServer
+from parley.ingress.http2 import bidirectional
 from parley.server.admin.openapi import document
-from parley.server.admin.routes import ROUTES
 from tests.engine.talk import serving
-from tests.support.access_stage import CUT, OK, OPERATION, REALTIME, Key, Stage, exchanged, served, staged
+from tests.support.access_stage import CUT, OK, REALTIME, Key, Stage, exchanged, served, staged
 from tests.support.credentials import STATES, Asked, Credential, Issuer, Shown
 from tests.support.fake_vllm import FakeVllm
+from tests.support.http2_routes import METHODS, OPERATION
+from tests.support.logs import LogWatch
 from tests.support.raw import UPGRADE, request
 
 Row = Mapping[str, str]
@@ -40,8 +41,11 @@ ASKED = f"{MISSING} {INVALID} {EXPIRED}"
 
 #                        none wrong expired stranger powerless observer right operator
 ANYBODY = rows("ok ok ok ok ok ok ok ok")
+# Pages and what they are made of: for anybody, also for a page of elsewhere.
+PAGE = rows("ok ok ok ok ok ok ok ok")
 NO_SUCH_FILE = rows(" ".join(["not-found"] * 8))
 TOLD_TO_UPGRADE = rows(" ".join(["bad-request"] * 8))
+TOLD_OTHERWISE = rows(f"{ASKED} {' '.join(['bad-request'] * 4)} {INVALID}")
 KNOWN = rows(f"{ASKED} ok ok ok ok {INVALID}")
 STARTS = rows(f"{ASKED} ok forbidden forbidden ok {INVALID}")
 FIRST_EVENT = rows(f"ok {INVALID} {EXPIRED} ok forbidden forbidden ok {INVALID}")
@@ -66,8 +70,8 @@ TABLE: Mapping[Key, Row] = {
     Key("http", "POST", "/ping"): ANYBODY,
     Key("http", "GET", "/health"): ANYBODY,
     Key("http", "HEAD", "/health"): ANYBODY,
-    Key("http", "GET", "/"): ANYBODY,
-    Key("http", "HEAD", "/"): ANYBODY,
+    Key("http", "GET", "/"): PAGE,
+    Key("http", "HEAD", "/"): PAGE,
     Key("http", "GET", "/static/captions/{file}"): NO_SUCH_FILE,
     Key("http", "HEAD", "/static/captions/{file}"): NO_SUCH_FILE,
     Key("http", "GET", "/static/shared/{file}"): NO_SUCH_FILE,
@@ -86,13 +90,29 @@ TABLE: Mapping[Key, Row] = {
     Key("websocket", "GET", f"{REALTIME}?resume=1"): KNOWN,
     # Nothing is begun yet: a credential has to come.
     Key("websocket", "GET", f"{REALTIME}?auth=event"): FIRST_EVENT,
+    # A page of this server's own asks whether it may ask: nobody is asked who they are, and nothing is done.
+    Key("preflight", "OPTIONS", "/invocations"): ANYBODY,
+    Key("preflight", "OPTIONS", "/v1/models"): ANYBODY,
+    Key("preflight", "OPTIONS", SECRETS): ANYBODY,
     Key("http2", "GET", "/ping"): ANYBODY,
     Key("http2", "POST", "/ping"): ANYBODY,
     Key("http2", "POST", OPERATION): STARTS,
     Key("http2", "POST", f"{OPERATION} v1/realtime"): STARTS,
     Key("http2", "POST", f"{OPERATION} invocations-bidirectional-stream"): STARTS,
+    Key("http2", "POST", f"{OPERATION} v1/realtime?resume=1"): KNOWN,
+    # That it takes POST alone is for those to know who may come in.
+    **{Key("http2", method, OPERATION): TOLD_OTHERWISE for method in METHODS if method != "POST"},
     Key("admin", "GET", "/admin/v1/openapi.json"): DESCRIBED,
     Key("admin", "GET", "/metrics"): NODE,
+    # The page holds nothing: what it shows it asks for.
+    Key("admin", "GET", "/console"): ANYBODY,
+    Key("admin", "HEAD", "/console"): ANYBODY,
+    Key("admin", "GET", "/static/console/{file}"): NO_SUCH_FILE,
+    Key("admin", "HEAD", "/static/console/{file}"): NO_SUCH_FILE,
+    Key("admin", "GET", "/static/shared/{file}"): NO_SUCH_FILE,
+    Key("admin", "HEAD", "/static/shared/{file}"): NO_SUCH_FILE,
+    Key("admin", "GET", "/admin/v1/me"): DESCRIBED,
+    Key("admin", "GET", "/admin/v1/watch"): DESCRIBED,
     Key("admin", "GET", "/admin/v1/node"): NODE,
     Key("admin", "GET", "/admin/v1/sessions"): DESCRIBED,
     Key("admin", "GET", "/admin/v1/sessions/{id}"): SEEN,
@@ -126,18 +146,6 @@ OF_THE_ENGINE: Mapping[Key, bool] = {
 }
 """Whether a route wants the key that the gateway shares with its engine."""
 
-BY_ACTION: Mapping[str, tuple[Key, ...]] = {
-    "start": (Key("websocket", "GET", REALTIME), Key("http", "POST", "/invocations"), Key("http2", "POST", OPERATION)),
-    "resume": (Key("websocket", "GET", f"{REALTIME}?resume=1"),),
-    "observe": (Key("admin", "GET", "/admin/v1/sessions/{id}"), Key("admin", "GET", "/admin/v1/node")),
-    "read": (Key("admin", "GET", "/admin/v1/sessions/{id}/transcript"),),
-    "end": (Key("admin", "POST", "/admin/v1/sessions/{id}/end"),),
-    "move": (Key("admin", "POST", "/admin/v1/sessions/{id}/move"),),
-    "drain": (Key("admin", "POST", "/admin/v1/drain"),),
-    # No route asks for it: it is there for rules of what is still to come.
-    "admin": (),
-}
-
 
 def expected(key: Key, credential: Credential) -> str:
     """What the table says of this credential; kinds differ in how they are wrong, and in where they are taken."""
@@ -154,7 +162,7 @@ def expected(key: Key, credential: Credential) -> str:
         return MISSING
     if kind == "browser-token" and key.listener == "admin":
         return INVALID
-    if kind == "presigned" and key.method != "GET":
+    if kind == "presigned" and (key.method != "GET" or key.listener == "http2"):
         return "invalid-signature"
     if kind in ("sigv4", "presigned") and state == "wrong":
         return "invalid-signature"
@@ -175,7 +183,7 @@ async def stage(vllm: FakeVllm, tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 async def test_every_route_that_is_served_has_a_row_and_every_row_is_served(stage: Stage) -> None:
-    assert {key._replace(path=key.path.partition("?")[0]) for key in TABLE} == stage.routes()
+    assert {key._replace(path=key.path.partition("?")[0]) for key in TABLE} == await stage.routes()
 
 
 def test_every_route_of_the_embedded_engine_has_a_row() -> None:
@@ -199,23 +207,40 @@ async def test_a_route_that_is_added_without_a_row_is_found(stage: Stage, listen
     monkey = runner._app
     try:
         runner._app = app
-        assert Key(listener, "GET", "/v1/secret") in stage.routes()
+        assert Key(listener, "GET", "/v1/secret") in await stage.routes()
     finally:
         runner._app = monkey
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "expected"),
+    [
+        ("_PING_PATH", "/v1/secret", Key("http2", "GET", "/v1/secret")),
+        ("_SESSION_PATHS", ("", "v1/secret"), Key("http2", "POST", f"{OPERATION} v1/secret")),
+    ],
+)
+async def test_what_http2_serves_without_a_row_is_found(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, place: str, value: object, expected: Key
+) -> None:
+    monkeypatch.setattr(bidirectional, place, value)
+    assert expected in await stage.routes() - set(TABLE)
+
+
+async def test_an_operation_that_http2_gets_without_a_row_is_found(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, log: LogWatch
+) -> None:
+    log.expect_errors("parley.ingress")
+    # Where it is named does not matter, nor what comes of it.
+    monkeypatch.setattr(bidirectional, "_SECRET_PATH", "/v1/secret", raising=False)
+    monkeypatch.setattr(bidirectional, "is_operation", lambda request: request.target == "/v1/secret")
+    assert Key("http2", "PUT", "/v1/secret") in await stage.routes() - set(TABLE)
 
 
 def test_every_route_of_the_admin_apis_description_has_a_row() -> None:
     described = {(method.upper(), path) for path, item in document()["paths"].items() for method in item}
     rest = {("GET", "/admin/v1/openapi.json"), ("GET", "/metrics")}
-    assert described | rest == {(key.method, key.path) for key in TABLE if key.listener == "admin"}
-
-
-def test_every_action_has_a_row_and_every_row_of_an_action_is_in_the_table() -> None:
-    assert set(BY_ACTION) == set(ACTIONS)
-    assert [action for action, keys in BY_ACTION.items() if not keys] == ["admin"]
-    assert {key for keys in BY_ACTION.values() for key in keys} <= set(TABLE)
-    # None of the operator's routes asks for it either.
-    assert {route.action for route in ROUTES} <= set(ACTIONS) - {"admin"}
+    of_the_api = {key for key in TABLE if key.listener == "admin" and not key.path.startswith(("/console", "/static/"))}
+    assert described | rest == {(key.method, key.path) for key in of_the_api}
 
 
 def test_every_kind_of_credential_comes_right_and_wrong(tmp_path: Path) -> None:
@@ -229,7 +254,7 @@ def test_every_kind_of_credential_comes_right_and_wrong(tmp_path: Path) -> None:
 # ---- that it holds
 
 
-@pytest.mark.parametrize("listener", ["http", "websocket", "http2", "admin"])
+@pytest.mark.parametrize("listener", ["http", "websocket", "preflight", "http2", "admin"])
 async def test_every_row_holds_for_every_credential(stage: Stage, listener: str) -> None:
     wrong: list[str] = []
     asked = 0

@@ -23,9 +23,7 @@ MARKED_AUDIO = base64.b64encode((CANARY * 200).encode()[:2560]).decode()
 
 
 @pytest.fixture
-async def stage(
-    start_gateway: GatewayStarter, vllm: FakeVllm, tmp_path: Path
-) -> tuple[RunningGateway, AdminApi]:
+async def stage(start_gateway: GatewayStarter, vllm: FakeVllm, tmp_path: Path) -> tuple[RunningGateway, AdminApi]:
     vllm.speech = lambda turn, step: f" {CANARY}{turn}.{step}"
     (tmp_path / "key").write_text(f"{CANARY}-key")
     port = free_port()
@@ -87,7 +85,7 @@ async def test_nothing_that_was_said_is_in_what_is_sent_of_metrics(stage: tuple[
     assert gateway._gateway is not None
     telemetry = gateway._gateway._telemetry
     assert telemetry.metrics is not None
-    readings = read(telemetry.metrics._registry)
+    readings = await read(telemetry.metrics._registry)
     lines = list(EmbeddedMetrics().lines(readings, 0))
     sent = metrics_data(readings, resource=Resource({}), version="1", began_ns=1, now_ns=2)
     assert lines

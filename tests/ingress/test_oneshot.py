@@ -336,3 +336,23 @@ async def test_many_requests_on_one_connection_are_all_answered(gateway: Running
     for _ in range(3):
         socket.send(request("/invocations", head, method="POST") + pcm(0.1))
         assert (await socket.response()).status == 200
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "identity, gzip"])
+async def test_a_compressed_recording_is_refused_with_the_fix(gateway: RunningGateway, encoding: str) -> None:
+    answer = await post(gateway, "/invocations", wav(pcm(0.1)), Content_Encoding=encoding)
+    assert (answer.status, answer.code) == (415, "unsupported-media")
+    assert "without a Content-Encoding" in answer.error["message"]
+
+
+async def test_a_recording_may_say_that_it_is_not_compressed(gateway: RunningGateway) -> None:
+    answer = await post(gateway, "/invocations", wav(pcm(0.1)), Content_Encoding="identity")
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize("header", ["Expect", "Content_Encoding"])
+async def test_a_request_that_can_not_be_met_takes_no_place(start_gateway: GatewayStarter, header: str) -> None:
+    gateway = await start_gateway(server={"max_sessions": 1})
+    for _ in range(2):
+        assert (await post(gateway, "/invocations", wav(pcm(0.1)), **{header: "miracles"})).status in (400, 415)
+    assert (await post(gateway, "/invocations", wav(pcm(0.1)))).status == 200

@@ -1,9 +1,12 @@
 import asyncio
 from typing import Any
 
+import aiohttp
 import pytest
+from aiohttp import web
 
-from parley.ingress.small_reads import NARROW_BYTES, WIDE_BYTES, SmallReads, reads_of
+from parley.ingress.small_reads import NARROW_BYTES, SERVER_OPTIONS, WIDE_BYTES, SmallReads, reads_of
+from tests.support.waiting import bounded
 
 
 class Protocol(asyncio.Protocol):
@@ -40,6 +43,7 @@ class Transport(asyncio.Transport):
     def __init__(self, protocol: Any = None) -> None:
         super().__init__()
         self.reads: list[bool] = []
+        self.aborted = asyncio.Event()
         self._protocol = protocol
 
     def get_protocol(self) -> Any:
@@ -47,6 +51,12 @@ class Transport(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return False
+
+    def close(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        self.aborted.set()
 
     def pause_reading(self) -> None:
         self.reads.append(False)
@@ -56,9 +66,9 @@ class Transport(asyncio.Transport):
 
 
 class Bench:
-    def __init__(self, *, pauses: bool = True) -> None:
+    def __init__(self, *, pauses: bool = True, stall_timeout_s: float = 60.0) -> None:
         self.protocol = Protocol()
-        self.reads = SmallReads(self.protocol, pauses=pauses)
+        self.reads = SmallReads(self.protocol, pauses=pauses, stall_timeout_s=stall_timeout_s)
         self.transport = Transport(self.reads)
         self.reads.connection_made(self.transport)
 
@@ -138,3 +148,45 @@ async def test_it_is_found_by_the_connection(bench: Bench) -> None:
     assert reads_of(Transport()) is None
     assert reads_of(asyncio.Transport()) is None
     assert reads_of(None) is None
+
+
+async def test_a_peer_that_reads_nothing_of_its_answer_is_cut_off() -> None:
+    bench = Bench(stall_timeout_s=0.01)
+    bench.reads.pause_writing()
+    await bounded("the end", bench.transport.aborted.wait())
+
+
+async def test_a_peer_that_reads_again_is_not_cut_off() -> None:
+    bench = Bench(stall_timeout_s=0.0)
+    bench.reads.pause_writing()
+    bench.reads.resume_writing()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not bench.transport.aborted.is_set()
+
+
+async def test_a_peer_that_is_gone_is_not_cut_off() -> None:
+    bench = Bench(stall_timeout_s=0.0)
+    bench.reads.pause_writing()
+    bench.reads.connection_lost(None)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not bench.transport.aborted.is_set()
+
+
+async def test_aiohttp_shows_when_it_has_stopped_reading() -> None:
+    async def handle(_request: web.BaseRequest) -> web.StreamResponse:
+        return await asyncio.Future[web.StreamResponse]()
+
+    server = web.Server(handle, **SERVER_OPTIONS)
+    protocol = server()
+    transport = Transport()
+    try:
+        SmallReads(protocol, pauses=True).connection_made(transport)
+        assert (protocol._reading_paused, protocol._buffer_paused) == (False, False)
+        protocol.data_received(
+            b"POST / HTTP/1.1\r\nHost: parley.test\r\nContent-Length: 100000\r\n\r\n" + bytes(20_000)
+        )
+        assert protocol._reading_paused, f"aiohttp {aiohttp.__version__}"
+    finally:
+        await server.shutdown(0.0)

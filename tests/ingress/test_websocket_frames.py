@@ -47,11 +47,15 @@ def turn(audio: bytes) -> list[bytes]:
 
 
 async def text_of_turn(socket: RawSocket) -> str:
-    event = (await socket.frame()).event
-    while event["type"] != "transcription.done":
+    while True:
+        received = await socket.frame()
+        if received.opcode == PING:
+            # At work a peer is asked how far away it is.
+            continue
+        event = received.event
+        if event["type"] == "transcription.done":
+            return str(event["text"])
         assert event["type"] == "transcription.delta", event
-        event = (await socket.frame()).event
-    return str(event["text"])
 
 
 async def test_the_handshake_is_answered_as_the_rfc_computes_it(gateway: RunningGateway) -> None:
@@ -244,7 +248,7 @@ async def test_a_close_frame_is_answered_with_its_code(gateway: RunningGateway, 
     socket = await opened(gateway)
     socket.send(frame(CLOSE, code.to_bytes(2) + b"done here"))
     before, close = await socket.until_close()
-    assert before == []
+    assert [received for received in before if received.opcode != PING] == []
     assert close.close_code == code
     assert await socket.until_eof() == b""
     await vllm.until_idle()

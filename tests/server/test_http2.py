@@ -522,3 +522,12 @@ async def test_a_second_signal_ends_a_stream_on_a_container_at_once(start: Start
             failure = await stream.next()
             assert isinstance(failure, StreamFailure)
         await gateway.until_stopped()
+
+
+async def test_an_answer_to_head_is_a_head_alone(start: Starter) -> None:
+    gateway = await start()
+    async with Http2Client(gateway.http2_port) as client:
+        stream = client.open("/ping", method="HEAD", end_stream=True)
+        status, headers = await stream.head()
+        # Whatever it says: here that there is no such route.
+        assert (status, int(headers["content-length"]) > 0, await stream.read_all()) == (404, True, b"")

@@ -3,14 +3,20 @@
 import asyncio
 import io
 import json
+import re
 from collections.abc import Sequence
 
 import aiohttp
 import pytest
 from aiohttp import web
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
-from parley.observe.metrics.catalogue import CATALOGUE
+from parley import __version__
+from parley.observe.metrics.catalogue import BY_NAME, CATALOGUE
 from parley.server.metrics import Metrics, make_metrics
 from parley.server.otlp_metrics import OtlpMetrics
 from parley.server.settings.telemetry import TelemetrySettings
@@ -40,11 +46,60 @@ async def test_a_node_exposes_every_metric_of_the_catalogue(start_gateway: Gatew
     text = await scrape(port)
     for metric in CATALOGUE:
         assert f"# TYPE {metric.exposed} {metric.kind}" in text, metric.name
+    assert set(re.findall(r"# TYPE (\S+)", text)) == {metric.exposed for metric in CATALOGUE}
     assert 'parley_sessions{state="live"} 1.0' in text
     assert "parley_ready 1.0" in text
     assert 'parley_pool_ready{pool="own"} 1.0' in text
     assert 'parley_upstreams{pool="own",state="ready"} 1.0' in text
     assert "parley_turn_first_text_seconds_count 1.0" in text
+
+
+CANARY = "zzkanarienvogel"
+
+
+@pytest.mark.parametrize("accept", ["application/openmetrics-text", "text/plain"])
+async def test_metrics_hold_no_content_no_credentials_and_nothing_that_clients_name(
+    start_gateway: GatewayStarter, vllm: FakeVllm, accept: str
+) -> None:
+    vllm.speech = lambda turn, step: f" {CANARY}{turn}.{step}"
+    port = free_port()
+    gateway = await start_gateway(admin={"port": port})
+    client = await gateway.connect(additional_headers={"Authorization": f"Bearer {CANARY}", "User-Agent": CANARY})
+    await client.name_model()
+    await client.start()
+    await client.say(pcm(0.8))
+    await client.until("transcription.delta")
+    async with aiohttp.ClientSession() as http:
+        url = f"http://127.0.0.1:{port}/metrics?{CANARY}=1"
+        async with http.get(url, headers={"Accept": accept, "X-Request-Id": CANARY}) as response:
+            text = await bounded("an answer", response.text())
+    assert "parley_turn_first_text_seconds_count 1.0" in text
+    assert CANARY not in text
+
+
+async def test_every_label_of_a_node_at_work_is_a_word_of_the_catalogue(
+    start_gateway: GatewayStarter, vllm: FakeVllm
+) -> None:
+    port = free_port()
+    gateway = await start_gateway(admin={"port": port})
+    client = await gateway.open()
+    await client.start()
+    await client.say(pcm(0.8))
+    await client.until("transcription.delta")
+    known = {
+        "pool": {"own"},
+        "transport": {"websocket"},
+        "code": {"at-capacity", "too-many-sessions"},
+        "version": {__version__},
+    }
+    for family in text_string_to_metric_families(await scrape(port)):
+        metric = BY_NAME[family.name]
+        for sample in family.samples:
+            labels = {name: value for name, value in sample.labels.items() if name != "le"}
+            assert labels.keys() == metric.labels.keys(), sample
+            for label, value in labels.items():
+                words = metric.words.get(label) or known.get(label) or {"ready"}
+                assert value in words, sample
 
 
 async def test_a_node_that_counts_nothing_has_no_metrics(start_gateway: GatewayStarter) -> None:
@@ -75,7 +130,8 @@ async def test_lines_for_cloudwatch_go_to_stdout() -> None:
     metrics.sessions.forwarded("up", 0.001)
     await metrics.send()
     (line,) = out.getvalue().splitlines()
-    assert json.loads(line)["parley_forwarding_seconds"] == {"Values": [0.001], "Counts": [1.0]}
+    found = json.loads(line)["parley_forwarding_seconds"]
+    assert (found["Values"], found["Counts"], found["Sum"]) == ([0.001], [1.0], 0.001)
 
 
 async def test_without_anywhere_to_send_them_nothing_is_sent() -> None:
@@ -99,6 +155,44 @@ async def test_what_came_last_is_sent_at_the_end() -> None:
 
 async def test_metrics_can_be_off() -> None:
     assert make_metrics(TelemetrySettings(metrics=False)) is None
+
+
+class Broken(Collector):
+    """Metrics that can't be read, until they can."""
+
+    def __init__(self) -> None:
+        self.is_broken = True
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> list[Metric]:
+        if self.is_broken:
+            raise RuntimeError("zzgeheimnis")
+        return []
+
+
+async def test_metrics_that_cannot_be_read_end_nothing_and_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    metrics, broken = Metrics(TelemetrySettings(emf=True), stdout=io.StringIO()), Broken()
+    metrics.watch(broken)
+    for is_broken in (True, True, False, True):
+        broken.is_broken = is_broken
+        await metrics.send()
+    assert [record.message for record in caplog.records] == ["metrics were not sent: RuntimeError"] * 2
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, ValueError])
+async def test_a_stdout_that_is_gone_ends_nothing_and_is_told_of_once(
+    caplog: pytest.LogCaptureFixture, error: type[Exception]
+) -> None:
+    class Gone(io.StringIO):
+        def flush(self) -> None:
+            raise error
+
+    metrics = Metrics(TelemetrySettings(emf=True), stdout=Gone())
+    await metrics.send()
+    await metrics.close()
+    assert [record.message for record in caplog.records] == [f"metrics were not written to stdout: {error.__name__}"]
 
 
 class Exporter(MetricExporter):
@@ -165,7 +259,24 @@ async def test_a_collector_gets_them_over_http() -> None:
     finally:
         await runner.cleanup()
     assert path == "/v1/metrics"
-    assert body
+    (found,) = ExportMetricsServiceRequest.FromString(body).resource_metrics
+    assert ("service.name", "parley") in [(one.key, one.value.string_value) for one in found.resource.attributes]
+    names = {metric.name for metric in found.scope_metrics[0].metrics}
+    assert {"parley.forwarding", "gen_ai.server.time_to_first_token"} <= names
+    assert names <= {metric.otlp_name for metric in CATALOGUE}
+
+
+async def test_a_collector_that_never_answers_is_not_waited_for() -> None:
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(-1)
+        writer.close()
+
+    server = await asyncio.start_server(swallow, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        collector = OtlpMetrics(f"http://127.0.0.1:{port}", timeout_s=0.2)
+        await bounded("it is given up", collector.send([]))
+        collector.close()
 
 
 @pytest.mark.parametrize("accept", ["application/openmetrics-text", "text/plain"])

@@ -141,6 +141,7 @@ def test_the_value_of_an_unknown_variable_is_not_repeated() -> None:
 
 def test_variables_of_other_programs_and_of_the_client_are_left_alone() -> None:
     environ = {"PATH": "/bin", "parley_x": "1", "PARLEYS": "1", "PARLEY_API_KEY": "key", "PARLEY_URL": "ws://x"}
+    environ["PARLEY_ADMIN_URL"] = "http://x"
     assert load(environ=environ).settings == Settings()
 
 
@@ -300,7 +301,7 @@ def test_the_engines_command_carries_its_settings() -> None:
     words = shlex.join(engine_command(engine)[1:])
     assert words == (
         "-P -m parley engine --engine scripted --port 8765 --model-dir 'my weights' --max-sessions 3 "
-        "--decode-threads 2 --log-level info --log-format text"
+        "--decode-threads 2 --log-level info --log-format bare"
     )
 
 

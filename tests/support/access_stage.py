@@ -14,7 +14,6 @@ from aiohttp import web
 
 from parley.core.content import Text
 from parley.core.errors import ERRORS
-from parley.ingress.http2 import bidirectional
 from parley.ingress.upgrades import PATHS
 from parley.store.retention.archive import Archive
 from parley.store.retention.entry import Closed, Entry, KeptAudio, KeptTurn, encode_entry
@@ -26,6 +25,7 @@ from tests.support.admin import free_port
 from tests.support.client import Client
 from tests.support.credentials import TENANT, Asked, Credential, Issuer
 from tests.support.http2 import Http2Client
+from tests.support.http2_routes import INVOCATION_PATH, INVOCATION_QUERY, served_over_http2
 from tests.support.raw import UPGRADE, request
 from tests.support.sound import pcm
 from tests.support.waiting import bounded
@@ -34,7 +34,6 @@ OK = "ok"
 CUT = "cut"
 """TLS ends before anything is answered."""
 REALTIME = "/v1/realtime"
-OPERATION = "/endpoints/{endpoint}/invocations-bidirectional-stream"
 
 
 class Key(NamedTuple):
@@ -111,15 +110,21 @@ class Stage:
         self.clients: list[Client] = []
         self._kept = 0
 
-    def routes(self) -> set[Key]:
-        """What the listeners serve, as their own routers say."""
+    async def routes(self) -> set[Key]:
+        """What the listeners serve, as their own routers say, and HTTP/2's answers."""
         gateway = self.gateway._gateway
         assert gateway is not None
         assert gateway._admin is not None
         found = served("http", gateway._port._runner.app) | served("admin", gateway._admin._runner.app)
         found |= {Key("websocket", "GET", path) for path in PATHS}
-        found |= {Key("http2", method, bidirectional._PING_PATH) for method in ("GET", "POST")}
-        return found | {Key("http2", "POST", f"{OPERATION} {path}".rstrip()) for path in bidirectional._SESSION_PATHS}
+        nobody = Credential("none", "none")
+        for path in {key.path for key in found if key.listener == "http"}:
+            key = Key("preflight", "OPTIONS", path)
+            found |= {key} if (await self.ask(key, nobody)).code == OK else set()
+        headers = {"authorization": f"Bearer {self.issuer.keys['right']}"}
+        (shown,) = (one for one in self.issuer.credentials if (one.kind, one.state) == ("certificate", "right"))
+        async with Http2Client(self.gateway.http2_port, ssl_context=self.context(shown, "h2")) as client:
+            return found | {Key("http2", *route) for route in await served_over_http2(client, headers)}
 
     async def begin(self) -> None:
         """Somebody of the first tenant begins a session, and something is kept of one that is over."""
@@ -148,13 +153,14 @@ class Stage:
 
     # ---- one question
 
-    async def ask(self, key: Key, credential: Credential) -> Answer:
-        """What is answered."""
+    async def ask(self, key: Key, credential: Credential, **more: str) -> Answer:
+        """What is answered; `more` are header fields that it is asked with beside, but over HTTP/2."""
         if key.listener == "http2":
             return await self._ask_http2(key, credential)
         port = self.admin_port if key.listener == "admin" else self.gateway.port
         is_record = key.path.endswith(("/transcript", "/audio", "/retained"))
-        target = key.path.replace("{id}", self.record_id if is_record else self.session_id).replace("{name}", "none")
+        target = key.path.replace("{id}", self.record_id if is_record else self.session_id)
+        target = target.replace("{name}", "none").replace("{file}", "none.css")
         if (key.method, key.path) == ("DELETE", "/admin/v1/retained"):
             target += f"?tenant={TENANT}"
         headers: dict[str, str] = {"Connection": "close"}
@@ -165,8 +171,10 @@ class Stage:
             body = pcm(0.1) if key.path == "/invocations" else b"{}"
             headers["Content-Type"] = "audio/pcm" if key.path == "/invocations" else "application/json"
             headers["Content-Length"] = str(len(body))
+        if key.listener == "preflight":
+            headers |= {"Origin": f"https://{_authority(port)}", "Access-Control-Request-Method": "POST"}
         shown = credential.show(Asked(key.method, target, _authority(port), body))
-        headers |= {"Host": _authority(port), **shown.headers}
+        headers |= {"Host": _authority(port), **shown.headers, **more}
         data = request(shown.target, headers, key.method) + body
         answer = await exchanged(port, self.context(credential), data, is_head=key.method == "HEAD")
         await self._restore(key, answer)
@@ -186,10 +194,11 @@ class Stage:
             assert undone.code == OK, undone
 
     async def _ask_http2(self, key: Key, credential: Credential) -> Answer:
-        path, _, invoked = key.path.replace("{endpoint}", "parley").partition(" ")
+        path, _, invocation = key.path.replace("{endpoint}", "parley").partition(" ")
+        invoked, _, query = invocation.partition("?")
         headers = {"content-type": CONTENT_TYPE}
-        if invoked:
-            headers["x-amzn-sagemaker-model-invocation-path"] = invoked
+        headers |= {INVOCATION_PATH: invoked} if invoked else {}
+        headers |= {INVOCATION_QUERY: query} if query else {}
         asked = Asked(key.method, path, "parley.test", is_http2=True, headers=headers)
         shown = credential.show(asked)
         client = Http2Client(self.gateway.http2_port, ssl_context=self.context(credential, "h2"))

@@ -16,7 +16,7 @@ ANY = ("*",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One rule. It applies when one pattern of each list fits (`*` and `?` as in file names).
+    """One rule. It applies when one pattern of each list fits (`*` and `?` stand for any characters and for any one).
 
     `who` is compared with the caller's name, and with `principal:HASH`, `tenant:NAME`, `role:NAME` and `method:NAME`;
     `tenants` with the target's, `own` standing for the caller's. Where an endpoint or a model is not known, rules that
@@ -104,8 +104,14 @@ def labels(caller: Caller) -> tuple[str, ...]:
     return (*named, *(f"role:{role}" for role in sorted(caller.roles)), f"method:{caller.method}")
 
 
+def fits(text: str, pattern: str) -> bool:
+    """Whether a name is one that a pattern stands for."""
+    # Brackets are parts of names, as of `spiffe://[::1]/captions`, and stand for themselves.
+    return fnmatchcase(text, pattern.replace("[", "[[]"))
+
+
 def _fits_any(text: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(text, pattern) for pattern in patterns)
+    return any(fits(text, pattern) for pattern in patterns)
 
 
 DEFAULT_POLICY = Policy(

@@ -16,11 +16,11 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from parley.access.action import ACTIONS, Action, Target
-from parley.access.caller import Caller
-from parley.access.policy import ANY, OWN, Decision, Policy, Rule
+from parley.access.caller import Caller, Method
+from parley.access.policy import ANY, OWN, Decision, Policy, Rule, fits
 from parley.access.toml_tables import Check, check_table, raise_problems, read_tables, text, texts
 from parley.access.watched_file import WatchedFile
 
@@ -41,6 +41,7 @@ _FIELDS: Mapping[str, Check] = {
     "models": texts(_PATTERN, _PATTERN_RULE, most=PATTERNS_MAX),
 }
 _NEEDED = ("name", "who", "actions")
+_METHODS: tuple[str, ...] = get_args(Method)
 _KINDS = ("aws", "key", "jwt", "certificate", "principal", "tenant", "role", "method")
 
 
@@ -69,7 +70,9 @@ def parse_policy(document: bytes) -> Policy:
 
 def _of_nobody(pattern: str) -> str:
     """What is wrong with a pattern that no caller could ever fit."""
-    kind, colon, _ = pattern.partition(":")
+    kind, colon, name = pattern.partition(":")
+    if kind == "method" and not any(fits(method, name) for method in _METHODS):
+        return f"names no method by {pattern!r}: one is {', '.join(_METHODS)}"
     if pattern == "operator" or "*" in kind or "?" in kind or (colon and kind in _KINDS):
         return ""
     return f"names nobody by {pattern!r}: a caller is {', '.join(f'{one}:' for one in _KINDS)} with a name, or *"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from parley.cli.failure import Failure, Misuse
+from parley.cli.tls_options import TlsChoice
 
 _TIMEOUT_S = 10.0
 _ANSWER_MAX_BYTES = 16_777_216
@@ -39,21 +40,26 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 class AdminClient:
-    """A node's admin API at this URL, with the token of that file if one is named.
+    """A node's admin API at this URL, with the token of that file if one is named; `tls` is for one that speaks TLS.
 
-    Raises Misuse for a URL that is none and for a file that can't be read, Failure when the node does not do as asked.
+    Raises Misuse for a URL that is none and for a file that can't be used, Failure when the node does not do as asked.
     """
 
-    def __init__(self, url: str, token_file: Path | None) -> None:
+    def __init__(self, url: str, token_file: Path | None, tls: TlsChoice | None = None) -> None:
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise Misuse("wrong-usage: --admin must be a URL such as http://127.0.0.1:9901.")
+        if tls is not None and tls.is_given and parts.scheme != "https":
+            # Whoever names certificates does not expect the token to go in the clear.
+            raise Misuse("wrong-usage: --tls-ca-file and the like are for an admin API at an https:// URL.")
+        context = None if tls is None else tls.context()
         self._url = url.rstrip("/").removesuffix(_PREFIX)
         self._headers = {"Accept": "application/json", "Content-Type": "application/json"}
         if token_file is not None:
             self._headers["Authorization"] = f"Bearer {_read(token_file)}"
         # A proxy has no business here.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
+        handlers = [urllib.request.ProxyHandler({}), _NoRedirects(), urllib.request.HTTPSHandler(context=context)]
+        self._opener = urllib.request.build_opener(*handlers)
 
     def get(self, path: str, **query: object) -> Any:
         """What is there."""
@@ -153,10 +159,11 @@ class AdminClient:
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refusal(error.code, error.read(_ANSWER_MAX_BYTES)) from None
+        except OSError as error:
+            # What hangs up instead of answering is one of these as well.
+            raise _unreachable(self._url, getattr(error, "reason", error)) from None
         except (ValueError, http.client.HTTPException):
             raise self._unknown("") from None
-        except OSError as error:
-            raise _unreachable(self._url, getattr(error, "reason", error)) from None
 
     def _refusal(self, status: int, body: bytes) -> Failure:
         try:
@@ -203,11 +210,27 @@ _EXPLANATIONS = {
 
 
 def _unreachable(url: str, reason: object) -> Failure:
-    if isinstance(reason, ssl.SSLError):
-        why = getattr(reason, "verify_message", "") or reason.reason or "no TLS"
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        why = reason.verify_message.rstrip(".")
         return Failure(
-            f"admin-unreachable: {url} can't be asked over TLS ({why}). The admin API itself speaks plain HTTP: give "
-            "an http:// URL, or see to the TLS that is in front of it."
+            f"admin-unreachable: {url} is not believed: its certificate is not accepted ({why}). Name the file of the "
+            "authority that signed it with --tls-ca-file."
+        )
+    hung_up = isinstance(reason, ConnectionError) and not isinstance(reason, ConnectionRefusedError)
+    if url.startswith("https:") and (hung_up or "ALERT" in str(reason)):
+        return Failure(
+            f"admin-unreachable: {url} hung up. If it asks for a client certificate, show one that it takes with "
+            "--tls-certificate-file and --tls-key-file; the node's log may say more."
+        )
+    if isinstance(reason, ssl.SSLError):
+        return Failure(
+            f"admin-unreachable: {url} can't be asked over TLS ({reason.reason or 'no TLS'}). Without "
+            "admin.tls_certificate_file the admin API speaks plain HTTP: give an http:// URL."
+        )
+    if hung_up:
+        return Failure(
+            f"admin-unreachable: {url} hung up without an answer. An admin API with admin.tls_certificate_file is at "
+            "an https:// URL."
         )
     return Failure(
         f"admin-unreachable: nothing answers on {url} ({getattr(reason, 'strerror', None) or reason}). "

@@ -6,13 +6,16 @@ from typing import Any
 
 import click
 
+from parley.cli.tls_options import tls_options
+
 DEFAULT_ADMIN_PORT = 9901
 DEFAULT_ADMIN_URL = f"http://127.0.0.1:{DEFAULT_ADMIN_PORT}"
 
 
-def admin_options[F: Callable[..., Any]](function: F) -> F:
-    """Add them to a command, as `url`, `token_file` and `as_json`."""
+def admin_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add them to a command, as `url`, `token_file`, `tls` (a TlsChoice) and `as_json`."""
     function = click.option("--json", "as_json", is_flag=True, help="Print the admin API's answer.")(function)
+    function = tls_options(function)
     function = click.option(
         "--token-file",
         type=click.Path(path_type=Path),

@@ -6,6 +6,7 @@ import click
 
 from parley.cli.admin_options import admin_options, seconds_option
 from parley.cli.failure import Misuse
+from parley.cli.tls_options import TlsChoice
 
 
 @click.command("drain")
@@ -23,6 +24,7 @@ def command(
     wait: bool,
     url: str,
     token_file: Path | None,
+    tls: TlsChoice,
     as_json: bool,
 ) -> None:
     """Have a node take no new sessions, and those that live finish or move.
@@ -35,7 +37,7 @@ def command(
     from parley.cli import operating
     from parley.cli.admin_client import AdminClient
 
-    client = AdminClient(url, token_file)
+    client = AdminClient(url, token_file, tls)
     if undo:
         operating.undrain_node(client, as_json=as_json)
     else:

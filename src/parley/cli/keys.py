@@ -139,7 +139,11 @@ def rotate(key_id: str, path: Path, overlap: float, expires_in: float | None, qu
 @click.argument("key_id", metavar="ID")
 @_FILE
 def revoke(key_id: str, path: Path) -> None:
-    """Let a key be good no longer. Sessions that it began go on; they can't be resumed with it."""
+    """Let a key be good no longer.
+
+    Sessions that it began go on, and can't be resumed with it. `parley sessions end` ends one; the audit log says which
+    they are: `parley audit show FILE --actor key:NAME --action start`.
+    """
 
     def end(keys: "dict[str, ApiKey]") -> "ApiKey":
         key = _find(keys, key_id)

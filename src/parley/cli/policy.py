@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from parley.access.policy import Policy, Rule
 
 _REFUSED = 1
+_OF_NOTHING = frozenset({"admin"})
+_OF_THE_NODE = frozenset({"drain"})
+_OF_TENANTS = frozenset({"start", "resume", "read", "move"})
 _WHAT_KEYS = ("tenant", "endpoint", "model")
 _METHODS = {"aws": "sigv4", "key": "api-key", "jwt": "jwt", "certificate": "certificate"}
 _OPERATORS_METHOD = "operator-token"
@@ -69,7 +72,7 @@ def check(
     policy = _policy(path)
     decision = policy.decide(caller, action, target)
     print(f"{who} {'may' if decision.is_allowed else 'may not'} {action} {_describe(target, caller)}.")
-    for line in _reasons(policy, caller, action, target):
+    for line in (*_reasons(policy, caller, action, target), *_never_asked(action, target)):
         print(f"  {line}")
     if not decision.is_allowed:
         raise click.exceptions.Exit(_REFUSED)
@@ -92,6 +95,16 @@ def _reasons(policy: "Policy", caller: Caller, action: Action, target: Target) -
     if applying:
         return [f'the rule "{rule.name}" allows it{_for_any(rule, action, target)}' for rule in applying] + told
     return ["no rule allows it", *told]
+
+
+def _never_asked(action: Action, target: Target) -> tuple[str, ...]:
+    """What to add where no server asks this, so that the answer says nothing of what can be done."""
+    if action in _OF_NOTHING:
+        return (f"no route asks for {action}: whoever may, may do nothing by it",)
+    is_nodes = target.tenant == NODE
+    if action in (_OF_TENANTS if is_nodes else _OF_THE_NODE):
+        return (f"a server asks it of {'tenants alone' if is_nodes else 'the node alone: give node'}",)
+    return ()
 
 
 def _near_miss(rule: "Rule", caller: Caller, action: Action, target: Target, *, is_allowed: bool) -> str:

@@ -6,6 +6,7 @@ import click
 
 from parley.cli.admin_options import admin_options, seconds_option
 from parley.cli.failure import Misuse
+from parley.cli.tls_options import TlsChoice
 
 STATES = ("queued", "live", "parked", "recovering", "detached", "leaving")
 ACTIONS = ("ls", "show", "watch", "ended", "end", "move", "kept", "read", "purge")
@@ -33,6 +34,7 @@ def command(
     expired: bool,
     url: str,
     token_file: Path | None,
+    tls: TlsChoice,
     as_json: bool,
 ) -> None:
     """List the live sessions of a node, show one, end one, or move one to another model server.
@@ -48,7 +50,7 @@ def command(
     from parley.cli import operating, retaining, showing, watching
     from parley.cli.admin_client import AdminClient
 
-    client = AdminClient(url, token_file)
+    client = AdminClient(url, token_file, tls)
     if action in ("kept", "read", "purge"):
         found = None if session is None else retaining.find_kept(client, session)
         if action == "purge":

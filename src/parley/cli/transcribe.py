@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from parley.cli.failure import Misuse
+from parley.cli.tls_options import TlsChoice, tls_options
 
 DEFAULT_URL = "ws://127.0.0.1:8080"
 FORMATS = ("json", "srt", "vtt")
@@ -35,6 +36,7 @@ FORMATS = ("json", "srt", "vtt")
     "-o", "--output", type=click.Path(path_type=Path), metavar="PATH", help="File to write, or directory for several."
 )
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@tls_options
 def command(
     inputs: tuple[str, ...],
     mic: bool,
@@ -47,6 +49,7 @@ def command(
     as_vtt: bool,
     output: Path | None,
     quiet: bool,
+    tls: TlsChoice,
 ) -> int:
     """Transcribe recordings, standard input (-) or the microphone.
 
@@ -75,5 +78,6 @@ def command(
         is_paced=pace == "real",
         needs_times=form != "text",
         is_quiet=quiet,
+        tls=tls,
     )
     return run(Transcribing(job, writer))

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +15,7 @@ from parley.audio.decode import AudioDecoder
 from parley.cli.display import LineDisplay, LiveDisplay, NoDisplay, duration, is_live
 from parley.cli.failure import FAILED, Misuse
 from parley.cli.interruption import places
+from parley.cli.tls_options import TlsChoice
 from parley.cli.writing import Writer
 from parley.client import SessionFailed, connect
 from parley.client.endpoint import check_url
@@ -26,6 +27,8 @@ from parley.client.transcription import Transcription, transcribe
 from parley.core.errors import ParleyError
 
 MICROPHONE = "microphone"
+
+_OVER_TLS = ("wss://", "https://")
 
 _HOPELESS = frozenset(
     {
@@ -56,6 +59,7 @@ class Job:
     is_paced: bool
     needs_times: bool
     is_quiet: bool
+    tls: TlsChoice = field(default_factory=TlsChoice)
 
 
 class Transcribing:
@@ -70,6 +74,10 @@ class Transcribing:
                 check_url(url)
         except ValueError as error:
             raise Misuse(f"wrong-usage: {error}") from None
+        if job.tls.is_given and not all(url.lower().startswith(_OVER_TLS) for url in job.urls):
+            # Whoever names certificates does not expect a key to go in the clear.
+            raise Misuse("wrong-usage: --tls-ca-file and the like are for servers at a wss:// or https:// URL.")
+        self._tls = job.tls.context()
 
     async def run(self) -> int:
         """Transcribe everything; returns the exit status."""
@@ -92,7 +100,9 @@ class Transcribing:
         shows = not job.is_quiet and is_live(self._console)
         api_key = os.environ.get("PARLEY_API_KEY")
         async with (
-            connect(job.urls, model=job.model, api_key=api_key, timestamps=job.needs_times) as session,
+            connect(
+                job.urls, model=job.model, api_key=api_key, timestamps=job.needs_times, ssl_context=self._tls
+            ) as session,
             source,
         ):
             shown = {"-": "standard input", MICROPHONE: "microphone (Ctrl-C ends)"}.get(name, Path(name).name)

@@ -6,6 +6,7 @@ import click
 
 from parley.cli.admin_options import admin_options, seconds_option
 from parley.cli.failure import Misuse
+from parley.cli.tls_options import TlsChoice
 
 
 @click.command("upstreams")
@@ -21,6 +22,7 @@ def command(
     wait: bool,
     url: str,
     token_file: Path | None,
+    tls: TlsChoice,
     as_json: bool,
 ) -> None:
     """List the model servers behind a node, drain one before it is restarted, or use it again.
@@ -33,7 +35,7 @@ def command(
     from parley.cli import operating
     from parley.cli.admin_client import AdminClient
 
-    client = AdminClient(url, token_file)
+    client = AdminClient(url, token_file, tls)
     if name is None:
         operating.list_upstreams(client, as_json=as_json)
     elif action == "drain":

@@ -16,7 +16,7 @@ from parley.access.gate import Gate
 from parley.access.identity import BodyGuard
 from parley.core.errors import ParleyError
 from parley.ingress.answers import error_response, json_response
-from parley.ingress.continuing import refuse_body, take_body
+from parley.ingress.continuing import check_body, refuse_body, take_body
 from parley.ingress.request_heads import of_request
 
 BODY_MAX_BYTES = 8_192
@@ -53,7 +53,7 @@ class ClientSecrets:
             caller = identity.caller
             self._gate.allow(caller, "start", Target(caller.tenant_name))
         except ParleyError as error:
-            return refuse_body(request, error)
+            return refuse_body(error)
         try:
             asked = await self._read(request, identity.body)
             token = self._tokens.mint(caller, asked.expires_after.seconds)
@@ -68,7 +68,8 @@ class ClientSecrets:
     @staticmethod
     async def _read(request: web.Request, guard: BodyGuard | None) -> _Asked:
         body = bytearray()
-        await take_body(request)
+        check_body(request)
+        take_body(request)
         try:
             async with asyncio.timeout(_BODY_TIMEOUT_S):
                 async for chunk in request.content.iter_any():

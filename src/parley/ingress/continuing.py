@@ -1,55 +1,49 @@
 """Bodies of requests are asked for, or not, once it is known who sends them."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from aiohttp import web
 
 from parley.core.errors import ParleyError
 from parley.ingress.answers import error_response
-from parley.ingress.small_reads import reads_of
+from parley.ingress.small_reads import WIDE_BYTES, reads_of
 
 
 async def expect_later(request: web.Request) -> None:
     """For a route that decides later whether it takes the body: `take_body` says `100 Continue` then."""
 
 
-async def take_body(request: web.Request) -> None:
-    """The body is wanted: read it as fast as it comes, and tell a client that waits for this (RFC 9110 section 10.1.1).
+def check_body(request: web.Request) -> None:
+    """Whether a body as its head says could be read.
 
     Raises:
-        ParleyError: bad-request, for another expectation.
+        ParleyError: unsupported-media, for one that is compressed; bad-request, for an expectation of something else.
     """
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.strip().lower() not in ("", "identity"):
+        raise ParleyError("unsupported-media", "Send the body as it is, without a Content-Encoding.")
+    if _expectation(request) not in ("", "100-continue"):
+        raise ParleyError("bad-request", "The Expect header may say `100-continue`.")
+
+
+def take_body(request: web.Request) -> None:
+    """The body, which was checked, is wanted: read it as fast as it comes, and tell a client that waits for this
+    (RFC 9110 section 10.1.1)."""
     reads = reads_of(request.transport)
     if reads is not None:
         reads.widen()
-    expected = request.headers.get("Expect", "")
-    if not expected:
-        return
-    if expected.lower() != "100-continue":
-        raise ParleyError("bad-request", "The Expect header may say `100-continue`.")
+        # What comes behind it may be anybody's.
+        request.content.on_eof(reads.narrow)
+    request.content.set_read_chunk_size(WIDE_BYTES)
     transport = request.transport
-    if transport is not None and not transport.is_closing():
+    if _expectation(request) and transport is not None and not transport.is_closing():
         transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
-def refuse_body(request: web.Request, error: ParleyError) -> web.Response:
-    """The answer to a request that nothing more is read of."""
-    plain = error_response(error)
-    response = _LastAnswer(request, body=plain.body, status=plain.status, headers=plain.headers)
+def refuse_body(error: ParleyError) -> web.Response:
+    """The answer to a request whose body nobody wants: the last one on its connection."""
+    response = error_response(error)
     response.force_close()
     return response
 
 
-class _LastAnswer(web.Response):
-    """An answer behind which the connection is closed at once: otherwise aiohttp reads and throws away what still comes
-    for some seconds, whoever sends it."""
-
-    def __init__(self, request: web.Request, *, body: Any, status: int, headers: Mapping[str, str]) -> None:
-        super().__init__(body=body, status=status, headers=headers)
-        self._asked_by = request
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """See `web.StreamResponse`."""
-        await super().write_eof(data)
-        self._asked_by.protocol.force_close()
+def _expectation(request: web.Request) -> str:
+    return request.headers.get("Expect", "").strip().lower()

@@ -71,7 +71,7 @@ def http_application(
             preflight = None if request.match_info.handler in for_anybody else cors.check(request)
         except ParleyError as error:
             gate.audit.record("authenticate", outcome=error.code)
-            return refuse_body(request, error)
+            return refuse_body(error)
         try:
             return preflight or await handler(request)
         except ParleyError as error:

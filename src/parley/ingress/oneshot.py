@@ -17,7 +17,7 @@ from parley.core.notices import Notice
 from parley.core.usage import Usage
 from parley.ingress.answers import error_response, json_response
 from parley.ingress.attachment import SessionHost, SessionPort
-from parley.ingress.continuing import refuse_body, take_body
+from parley.ingress.continuing import check_body, refuse_body, take_body
 from parley.ingress.provenance import provenance_of
 from parley.ingress.request_heads import of_request
 from parley.wire import vllm
@@ -128,10 +128,11 @@ class Invocations:
         try:
             identity = self._gate.identify(head)
         except ParleyError as error:
-            return refuse_body(request, error)
+            return refuse_body(error)
         try:
             if request.content_length is not None and request.content_length > self._body_max_bytes:
                 raise ParleyError("message-too-large", f"The body may be {self._body_max_bytes} bytes long.")
+            check_body(request)
             decoder = AudioDecoder.for_content_type(request.headers.get("Content-Type"))
             port = attachment.port = self._host.open(
                 attachment,
@@ -141,9 +142,9 @@ class Invocations:
                     head, identity.caller, connected_at=came_at, now=loop.time(), transport="http"
                 ),
             )
-            await take_body(request)
         except ParleyError as error:
             return error_response(error)
+        take_body(request)
         port.start()
         port.receive(ev.ModelNamed(""))
         port.receive(ev.TurnStarted())

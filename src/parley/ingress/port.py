@@ -27,7 +27,7 @@ from parley.ingress.head import is_upgrade, with_plain_connection
 from parley.ingress.library_log import LibraryLog
 from parley.ingress.refusal import error_response
 from parley.ingress.request_heads import certificate_names
-from parley.ingress.small_reads import SmallReads
+from parley.ingress.small_reads import SERVER_OPTIONS, SmallReads
 from parley.ingress.upgrades import Upgrades
 from parley.ingress.websocket import SocketLimits
 
@@ -92,6 +92,7 @@ class Port:
             handler_cancellation=True,
             keepalive_timeout=limits.http_idle_timeout_s,
             shutdown_timeout=2.0,
+            **SERVER_OPTIONS,
         )
         self._door = Door(self._heard, limits.door, tls)
 

@@ -4,27 +4,42 @@ uvloop reads up to 256,000 bytes at once for a protocol that takes them as they 
 is wanted, and far too much of somebody who may send none.
 
 ```
-connection ─► SmallReads: 2 KiB, then the others' turn ─► protocol ─► handler ─ knows who sends ─► widen
+connection ─► SmallReads: 1 KiB, then the others' turn ─► protocol ─► handler ─ knows who sends ─► widen
 ```
 """
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from typing import Any, cast
 
-NARROW_BYTES = 2_048
+NARROW_BYTES = 1_024
 WIDE_BYTES = 65_536
+STALL_TIMEOUT_S = 60.0
+
+SERVER_OPTIONS: Mapping[str, Any] = {
+    # What is held of a body that nobody reads: twice this.
+    "read_bufsize": 4_096,
+    # One kilobyte that came can be one megabyte, and would be made before anybody is asked.
+    "auto_decompress": False,
+    # How long what still comes behind an answer is thrown away: closed with something unread, the peer may lose it.
+    "lingering_time": 1.0,
+}
+"""What an aiohttp server behind `SmallReads` has to be told."""
 
 
 class SmallReads(asyncio.BufferedProtocol):
     """Stands between a connection and the protocol that serves it, which is `inner`.
 
-    With `pauses`, for a protocol whose handlers run in tasks, nothing more is read before they had their turn.
+    With `pauses`, for a protocol whose handlers run in tasks, nothing more is read before they had their turn; and a
+    peer that reads nothing of what it asked for, for `stall_timeout_s`, is cut off.
     """
 
-    def __init__(self, inner: Any, *, pauses: bool) -> None:
+    def __init__(self, inner: Any, *, pauses: bool, stall_timeout_s: float = STALL_TIMEOUT_S) -> None:
         self._inner = inner
         self._pauses = pauses
+        self._stall_timeout_s = stall_timeout_s
+        self._stall: asyncio.TimerHandle | None = None
         self._is_narrow = True
         self._is_paused = False
         self._room: bytearray | None = None
@@ -91,16 +106,26 @@ class SmallReads(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """See `asyncio.BaseProtocol`."""
+        if self._pauses and self._transport is not None:
+            loop = asyncio.get_running_loop()
+            self._stall = loop.call_later(self._stall_timeout_s, self._transport.abort)
         self._inner.pause_writing()
 
     def resume_writing(self) -> None:
         """See `asyncio.BaseProtocol`."""
+        self._end_stall()
         self._inner.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.BaseProtocol`."""
+        self._end_stall()
         self._room = self._transport = None
         self._inner.connection_lost(exc)
+
+    def _end_stall(self) -> None:
+        stall, self._stall = self._stall, None
+        if stall is not None:
+            stall.cancel()
 
 
 def reads_of(transport: asyncio.BaseTransport | None) -> SmallReads | None:

@@ -265,7 +265,8 @@ class WebSocketConnection(WSListener):
     def round_trip_s(self) -> float | None:
         """See `Carrier.round_trip_s`."""
         now, transport = time.monotonic(), self._transport
-        if transport is not None and not self._is_paused and not self.is_closing:
+        # One that does not read would find them in a heap, once it does.
+        if transport is not None and not self._is_paused and not self._is_blocked and not self.is_closing:
             payload = self._round_trip.ask(now)
             if payload is not None:
                 transport.send_ping(payload)

@@ -28,6 +28,7 @@ _END_FACTS = (
     "held_s_most",
     "held_bytes_most",
     "output_bytes_most",
+    "dropped_deltas",
 )
 
 

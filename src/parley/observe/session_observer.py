@@ -207,6 +207,7 @@ class SessionObserver:
             "held_s_most": _s(tally.held_samples_most / SAMPLE_RATE),
             "held_bytes_most": tally.held_bytes_most,
             "output_bytes_most": tally.output_bytes_most,
+            "dropped_deltas": tally.dropped_deltas,
         }
         self._mark(MarkKind.MOVED if outcome == "moved" else MarkKind.ENDED, now, **facts)
 

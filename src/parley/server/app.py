@@ -16,6 +16,7 @@ from parley.ingress.invocation import Endpoints
 from parley.server.admin.inventory import Inventory, Pool
 from parley.server.admin.routes import Operations
 from parley.server.admin.timelines import Timelines
+from parley.server.admin.watching import Watching
 from parley.server.backends import Backends, HostMaker
 from parley.server.discovering import make_discoveries
 from parley.server.draining import Draining
@@ -154,9 +155,12 @@ class Gateway:
             was_ready=lambda: self._was_ready,
         )
         retained = None if self._keeper is None else make_retained(self._keeper)
-        telemetry.watch(inventory)
+        telemetry.watch(inventory, self._child)
         timelines = Timelines(telemetry.observing, clock)
-        operations = Operations(inventory, self.draining, upstream.drain_timeout_s, retained, timelines=timelines)
+        watching = Watching(inventory, timelines, clock)
+        operations = Operations(
+            *(inventory, self.draining, upstream.drain_timeout_s, retained), timelines=timelines, watching=watching
+        )
         self._admin = _admin_port(settings, operations, trust.admin_gate, telemetry.metrics)
         self.admin_url = ""
         self._bound_port = 0

@@ -11,18 +11,18 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
 
 from parley.observe.metrics.emf import EmbeddedMetrics
 from parley.observe.metrics.exposition import expose
 from parley.observe.metrics.instruments import Instruments
 from parley.observe.metrics.reading import read
 from parley.observe.metrics.session_metrics import SessionMetrics, TraceOf
-from parley.server.node_metrics import NodeMetrics
 from parley.server.settings.telemetry import TelemetrySettings
 from parley.server.start import StartError
 
@@ -54,14 +54,15 @@ class Metrics:
         self._embedded = EmbeddedMetrics() if settings.emf else None
         self._stdout = stdout
         self._collector = collector
+        self._is_failing = self._is_shut = False
 
-    def watch(self, node: NodeMetrics) -> None:
+    def watch(self, node: Collector) -> None:
         """Read these as well from here on."""
         self._registry.register(node)
 
-    def expose(self, accept: str) -> tuple[bytes, str]:
-        """All of it for an Accept header, and its Content-Type."""
-        return expose(self._registry, accept)
+    async def expose(self, accept: str) -> tuple[bytes, str]:
+        """All of it for an Accept header, and its Content-Type. Sessions have their turns meanwhile."""
+        return await expose(self._registry, accept)
 
     async def run(self) -> None:
         """Send it where it is wanted, again and again."""
@@ -73,7 +74,21 @@ class Metrics:
 
     async def send(self) -> None:
         """Send what there is now. What can't be sent is left out: the next time has it all, but for EMF's."""
-        readings = read(self._registry)
+        try:
+            await self._send()
+        except Exception as error:
+            # Whatever it is, a node does not end for its metrics.
+            self._tell(error)
+        else:
+            self._is_failing = False
+
+    def _tell(self, error: Exception) -> None:
+        if not self._is_failing:
+            self._is_failing = True
+            _log.error("metrics were not sent: %s", type(error).__name__, exc_info=error)
+
+    async def _send(self) -> None:
+        readings = await read(self._registry)
         if self._embedded is not None:
             self._print(self._embedded.lines(readings, time.time_ns() // 1_000_000))
         if self._collector is not None:
@@ -91,15 +106,21 @@ class Metrics:
 
     def _print(self, lines: Iterable[str]) -> None:
         out = self._stdout or sys.stdout
+        written = "".join(f"{line}\n" for line in lines)
         try:
             # In one piece: a line of something else may not get between.
-            out.write("".join(f"{line}\n" for line in lines))
+            out.write(written)
             out.flush()
-        except OSError as error:
-            _log.warning("metrics were not written to stdout: %s", type(error).__name__)
+        except (OSError, ValueError) as error:
+            # Nobody reads it any more, or it is closed.
+            is_new, self._is_shut = not self._is_shut, True
+            if is_new:
+                _log.warning("metrics were not written to stdout: %s", type(error).__name__)
+        else:
+            self._is_shut = False
 
 
-def make_metrics(settings: TelemetrySettings, trace_of: Callable[[str], str] | None = None) -> Metrics | None:
+def make_metrics(settings: TelemetrySettings, trace_of: TraceOf | None = None) -> Metrics | None:
     """The metrics of the settings; None without any.
 
     Raises:

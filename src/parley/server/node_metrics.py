@@ -9,12 +9,24 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from parley.observe.metrics.catalogue import BY_NAME
-from parley.server.admin.inventory import Inventory, NodeView, UpstreamList
+from parley.server.admin.inventory import NodeView, UpstreamList
 from parley.server.session_state import SESSION_STATES
 
 _LAG_WINDOW_S = 60.0
+_FULL = ("at-capacity", "too-many-sessions")
+"""What alerts wait for is counted from 0 on: they don't see the first of what begins with it."""
 
 Row = tuple[Sequence[str], float]
+
+
+class Seen(Protocol):
+    """A node, as `Inventory` sees it."""
+
+    def node(self, window_s: float) -> NodeView:
+        """The node itself, and its event loop in the last so many seconds."""
+
+    def upstreams(self) -> UpstreamList:
+        """Its model servers."""
 
 
 class States(Protocol):
@@ -24,12 +36,19 @@ class States(Protocol):
         """How many sessions are in each."""
 
 
-class NodeMetrics(Collector):
-    """A node, its model servers and the states of its sessions, for a registry."""
+class Started(Protocol):
+    """A model server of the node's own."""
 
-    def __init__(self, inventory: Inventory, states: States) -> None:
+    starts: int
+
+
+class NodeMetrics(Collector):
+    """A node, its model servers and the states of its sessions, for a registry. `child` is the one that it starts."""
+
+    def __init__(self, inventory: Seen, states: States, child: Started | None = None) -> None:
         self._inventory = inventory
         self._states = states
+        self._child = child
 
     def describe(self) -> Iterable[Family]:
         """Nothing is read to register it."""
@@ -42,6 +61,8 @@ class NodeMetrics(Collector):
         yield _family("parley_sessions", *(((state,), counts.get(state, 0)) for state in SESSION_STATES))
         yield from _of_node(node)
         yield from _of_upstreams(upstreams)
+        starts = [((), self._child.starts)] if self._child is not None else []
+        yield _family("parley_model_server_starts", *starts)
 
 
 def _of_node(node: NodeView) -> Iterable[Family]:
@@ -59,10 +80,12 @@ def _of_node(node: NodeView) -> Iterable[Family]:
     if node.rss_bytes is not None:
         yield _family("parley_resident_memory_bytes", ((), node.rss_bytes))
     yield _family("parley_ready", ((), node.state == "ready"))
+    yield _family("parley_starting", ((), node.state == "starting"))
     yield _family("parley_draining", ((), node.state in ("draining", "drained")))
     yield _family("parley_uptime_seconds", ((), node.uptime_s))
     yield _family("parley_build_info", ((node.version,), 1))
-    yield _family("parley_sessions_refused", *(((code,), count) for code, count in node.refused.items()))
+    refused = {**dict.fromkeys(_FULL, 0), **node.refused}
+    yield _family("parley_sessions_refused", *(((code,), count) for code, count in refused.items()))
 
 
 def _of_upstreams(found: UpstreamList) -> Iterable[Family]:

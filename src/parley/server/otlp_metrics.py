@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 
 from parley import __version__
 from parley.observe.metrics.otlp import metrics_data
@@ -23,24 +23,18 @@ _log = logging.getLogger("parley.server")
 class OtlpMetrics:
     """Sends readings to the collector at this base URL, in a thread; the log is told once when it takes none."""
 
-    def __init__(self, endpoint: str, exporter: MetricExporter | None = None) -> None:
-        self._exporter = exporter or OTLPMetricExporter(
-            f"{endpoint.rstrip('/')}{METRICS_PATH}", timeout=EXPORT_TIMEOUT_S
-        )
+    def __init__(
+        self, endpoint: str, exporter: MetricExporter | None = None, *, timeout_s: float = EXPORT_TIMEOUT_S
+    ) -> None:
+        self._exporter = exporter or OTLPMetricExporter(f"{endpoint.rstrip('/')}{METRICS_PATH}", timeout=timeout_s)
+        self._timeout_s = timeout_s
         self._resource = otlp_resource()
         self._began_ns = time.time_ns()
         self._is_failing = False
 
     async def send(self, readings: Sequence[Reading]) -> None:
-        """Send them; it takes as long as the collector does, and `EXPORT_TIMEOUT_S` at the most."""
-        data = metrics_data(
-            readings,
-            resource=self._resource,
-            version=__version__,
-            began_ns=self._began_ns,
-            now_ns=time.time_ns(),
-        )
-        is_failing = not await asyncio.to_thread(self._export, data)
+        """Send them; it takes as long as the collector does, and `timeout_s` at the most."""
+        is_failing = not await asyncio.to_thread(self._export, readings, time.time_ns())
         if is_failing != self._is_failing:
             self._is_failing = is_failing
             if is_failing:
@@ -48,9 +42,12 @@ class OtlpMetrics:
             else:
                 _log.info("the collector takes metrics again")
 
-    def _export(self, data: MetricsData) -> bool:
+    def _export(self, readings: Sequence[Reading], now_ns: int) -> bool:
         try:
-            result = self._exporter.export(data, timeout_millis=1_000 * EXPORT_TIMEOUT_S)
+            data = metrics_data(
+                readings, resource=self._resource, version=__version__, began_ns=self._began_ns, now_ns=now_ns
+            )
+            result = self._exporter.export(data, timeout_millis=1_000 * self._timeout_s)
         except Exception as error:
             # Whatever it is, it is not to end the loop that sends.
             _log.debug("a collector could not be reached: %s", type(error).__name__)

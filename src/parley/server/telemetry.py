@@ -7,7 +7,7 @@ from parley.observe.loop_lag import LoopLag
 from parley.observe.marks import MarkSink
 from parley.server.admin.inventory import Inventory
 from parley.server.metrics import Metrics, make_metrics
-from parley.server.node_metrics import NodeMetrics
+from parley.server.node_metrics import NodeMetrics, Started
 from parley.server.observing import Observing
 from parley.server.settings.telemetry import TelemetrySettings
 
@@ -32,7 +32,7 @@ class Telemetry:
         sink = None if self._tracing is None else self._tracing.sink
         self.metrics: Metrics | None = None
         if settings.enabled:
-            self.metrics = make_metrics(settings, None if sink is None else sink.trace_id)
+            self.metrics = make_metrics(settings, None if sink is None else sink.exemplar)
         listeners: list[MarkSink] = [] if self.metrics is None else [self.metrics.sessions]
         if sink is not None:
             # Behind the metrics: at a session's end their exemplars still name its trace.
@@ -49,10 +49,10 @@ class Telemetry:
         """Who is told how long messages take through this server."""
         return None if self.metrics is None else self.metrics.sessions.forwarded
 
-    def watch(self, inventory: Inventory) -> None:
-        """The node is there, for metrics that are read from it."""
+    def watch(self, inventory: Inventory, child: Started | None = None) -> None:
+        """The node is there, for metrics that are read from it, and the model server that it starts, if any."""
         if self.metrics is not None:
-            self.metrics.watch(NodeMetrics(inventory, self.observing))
+            self.metrics.watch(NodeMetrics(inventory, self.observing, child))
 
     def works(self) -> list[Coroutine[Any, Any, None]]:
         """What goes on until it is cancelled."""

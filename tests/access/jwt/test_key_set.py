@@ -21,6 +21,7 @@ SMALL = rsa.generate_private_key(public_exponent=65_537, key_size=1_024)
         (jwk(ec.generate_private_key(ec.SECP384R1())), {"ES384"}),
         (jwk(ED), {"EdDSA"}),
         (jwk(ED, alg="EdDSA", use="sig", key_ops=["verify"]), {"EdDSA"}),
+        (jwk(ED, alg="Ed25519"), {"EdDSA"}),
     ],
 )
 def test_a_key_verifies_what_its_type_can_and_it_says(entry: dict[str, object], algorithms: set[str]) -> None:
@@ -37,6 +38,10 @@ def test_a_key_verifies_what_its_type_can_and_it_says(entry: dict[str, object], 
         jwk(RSA, alg="none"),
         jwk(RSA, alg=1),
         jwk(EC, alg="RS256"),
+        jwk(RSA, alg="Ed25519"),
+        jwk(EC, alg="EdDSA"),
+        jwk(ED, alg="Ed448"),
+        jwk(ED, alg="ES256"),
         jwk(RSA, use="enc"),
         jwk(RSA, key_ops=["encrypt"]),
         jwk(RSA, key_ops="verify"),

@@ -206,3 +206,48 @@ def test_whatever_comes_is_refused_or_left_to_others(text: str) -> None:
     if one.recognises(head(text)):
         with pytest.raises(ParleyError):
             one.authenticate(head(text))
+
+
+def ed_token(named: str, *, kid: str = "three", **changes: Any) -> str:
+    """A token that Ed25519 has signed, whose header calls it so: PyJWT knows one of its names alone."""
+    body = raw(json.dumps({"alg": named, "kid": kid}).encode(), json.dumps(claims(**changes)).encode()).rsplit(".", 1)[
+        0
+    ]
+    return f"{body}.{urlsafe_b64encode(ED.sign(body.encode())).rstrip(b'=').decode()}"
+
+
+class TestEd25519:
+    @pytest.mark.parametrize("of_the_key", [None, "EdDSA", "Ed25519"])
+    @pytest.mark.parametrize("of_the_token", ["EdDSA", "Ed25519"])
+    def test_is_one_algorithm_by_either_of_its_names(self, of_the_key: str | None, of_the_token: str) -> None:
+        named = {} if of_the_key is None else {"alg": of_the_key}
+        keys = parse_key_set(key_set(jwk(ED, kid="three", **named)))
+        assert caller(ed_token(of_the_token), keys=keys).name == f"jwt:{ISSUER}#somebody"
+
+    @pytest.mark.parametrize("named", ["EdDSA", "Ed25519"])
+    def test_is_not_taken_where_the_settings_don_t_name_it(self, named: str) -> None:
+        expects = Expectation(ISSUER, AUDIENCE, frozenset(("RS256", "ES256")))
+        error = refusal(ed_token(named), expects=expects)
+        assert (error.code, error.detail) == ("invalid-token", "Its algorithm is none of ES256, RS256.")
+
+    @pytest.mark.parametrize("named", ["Ed448", "ed25519", "ED25519", "Ed25519ph"])
+    def test_goes_by_no_other_name(self, named: str) -> None:
+        assert refusal(ed_token(named)).code == "invalid-token"
+
+    @pytest.mark.parametrize("kid", ["one", "two"])
+    def test_is_not_verified_with_a_key_of_another_kind(self, kid: str) -> None:
+        error = refusal(ed_token("Ed25519", kid=kid))
+        assert (error.code, error.detail) == (
+            "invalid-token",
+            "Its issuer has no key of its `kid` for its algorithm.",
+        )
+
+    def test_with_another_payload_is_refused(self) -> None:
+        header, _, signature = ed_token("Ed25519").split(".")
+        payload = ed_token("Ed25519", sub="another").split(".")[1]
+        assert refusal(f"{header}.{payload}.{signature}").code == "invalid-token"
+
+    def test_is_not_what_an_rsa_key_makes_of_its_name(self) -> None:
+        signed = token(key=RSA, kid="three").split(".")[1:]
+        header = raw(b'{"alg":"Ed25519","kid":"three"}', b"").split(".")[0]
+        assert refusal(".".join((header, *signed))).code == "invalid-token"

@@ -362,6 +362,20 @@ async def test_data_for_a_stream_that_this_side_reset_is_thrown_away_and_its_cre
     peer.close()
 
 
+async def test_what_is_thrown_away_is_not_put_together_however_it_is_framed() -> None:
+    peer = Peer()
+    peer.recorder.handlers[0].exchange.reset(ErrorCodes.CANCEL)
+    padded, last, unknown = data_frame(1, bytes(16_000), pad_bytes=99), data_frame(1, bytes(16_000)), bytes(16_000)
+    last.flags.add("END_STREAM")
+    for wire in (serialized([padded]), serialized([last]), _raw(0x42, 0xFF, 1, unknown)):
+        peer.feed(wire[:-1], piece_bytes=1_000)
+        assert len(peer.connection._inlet._partial) == 0
+        peer.feed(wire[-1:])
+    peer.send(headers_frame(3), data_frame(3, b"x"))
+    assert peer.recorder.handlers[1].data == b"x"
+    peer.close()
+
+
 async def test_more_data_than_was_allowed_for_a_stream_that_this_side_reset_ends_the_connection() -> None:
     peer = Peer()
     peer.recorder.handlers[0].exchange.reset(ErrorCodes.CANCEL)

@@ -107,6 +107,15 @@ async def test_a_flood_ends_the_connection(limits: Http2Limits, make: Callable[[
     link.close()
 
 
+@pytest.mark.parametrize("kind", [SettingsFrame.type, PingFrame.type, GoAwayFrame.type, PriorityFrame.type])
+async def test_a_frame_that_is_longer_than_any_of_its_type_has_to_be_is_not_waited_for(kind: int) -> None:
+    link = Wireless(_recorder())
+    link.greet()
+    link.feed((1_200).to_bytes(3) + bytes([kind, 0]) + bytes(4))
+    assert _goaways(link) == [ErrorCodes.ENHANCE_YOUR_CALM]
+    link.close()
+
+
 def test_a_rate_is_counted_anew_every_second() -> None:
     rate = Rate("frames", 2)
     for now in (0.0, 0.9, 1.0, 1.9, 2.5):

@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 from scripts import metrics_page
 
+from parley.core.effects import LegPurpose
+from parley.core.errors import ERRORS
+from parley.core.notices import DropReason, Outcome
 from parley.observe.metrics.catalogue import BY_NAME, CATALOGUE
 from parley.observe.metrics.metric import Metric
+from parley.server.session_state import SESSION_STATES
 
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "deploy" / "prometheus" / "parley.rules.yml"
@@ -25,7 +29,8 @@ EXPOSED = {metric.exposed: metric for metric in CATALOGUE} | {
 }
 SELECTED = re.compile(r"\b(parley_\w+)(?:\{([^}]*)\})?")
 MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")
-GROUPED = re.compile(r"\bby\s*\(([^)]*)\)")
+VALUE = re.compile(r'(\w+)\s*=~?\s*"([^"]*)"')
+GROUPED = re.compile(r"\b(?:by|on)\s*\(([^)]*)\)")
 SCRAPED = {"instance", "job"}
 """Labels that Prometheus adds."""
 
@@ -54,6 +59,44 @@ def test_names_are_unlike_each_other_everywhere() -> None:
     assert len({metric.otlp_name for metric in CATALOGUE}) == len(CATALOGUE)
 
 
+VOCABULARIES = {
+    ("parley_reconnects", "outcome"): {outcome.value for outcome in Outcome},
+    ("parley_recoveries", "outcome"): {outcome.value for outcome in Outcome},
+    ("parley_audio_dropped_seconds", "reason"): {DropReason.INPUT_OVERRUN.value},
+    ("parley_legs_asked", "purpose"): {purpose.name.lower() for purpose in LegPurpose},
+    ("parley_sessions", "state"): set(SESSION_STATES),
+    ("parley_blocked_seconds", "side"): {"client-input", "client-output", "upstream"},
+    ("parley_forwarding_seconds", "direction"): {"up", "down"},
+    ("parley_turns", "outcome"): {"final", "failed", "dropped"},
+    ("parley_loop_lag_seconds", "quantile"): {"0.5", "0.99", "1"},
+}
+
+
+def test_words_are_those_that_there_are() -> None:
+    words = {(metric.name, label): set(words) for metric in CATALOGUE for label, words in metric.words.items()}
+    assert words == VOCABULARIES
+
+
+@pytest.mark.parametrize("metric", [one for one in CATALOGUE if one.words], ids=lambda metric: metric.name)
+def test_words_are_explained_with_their_label(metric: Metric) -> None:
+    for label, words in metric.words.items():
+        assert [word for word in words if word not in metric.labels[label]] == []
+
+
+def test_few_labels_have_no_list_of_words() -> None:
+    """Those are error codes, names of the settings, or a release: who adds another says what bounds it."""
+    open_ones = {label for metric in CATALOGUE for label in metric.labels if label not in metric.words}
+    assert open_ones == {"pool", "transport", "outcome", "fault", "code", "phase", "state", "version"}
+
+
+def test_a_name_of_the_conventions_has_what_they_require() -> None:
+    required = {"gen_ai.operation.name", "gen_ai.provider.name"}
+    assert {
+        m.name for m in CATALOGUE if m.otlp.startswith("gen_ai.") and not required <= set(m.otlp_attributes)
+    } == set()
+    assert not [m.name for m in CATALOGUE if m.otlp and not m.otlp.startswith("gen_ai.")]
+
+
 def test_the_page_is_what_the_catalogue_says() -> None:
     page = metrics_page.PAGE.read_text()
     assert metrics_page.as_markdown() in page
@@ -73,6 +116,11 @@ def test_what_is_asked_for_is_counted_with_those_labels(expression: str) -> None
         labels = {*EXPOSED[name].labels, *SCRAPED, "le"}
         known |= labels
         assert set(MATCHER.findall(re.sub(r'"[^"]*"', '""', matchers))) <= labels, name
+        for label, value in VALUE.findall(matchers):
+            if label in EXPOSED[name].words:
+                assert value in EXPOSED[name].words[label], f"{name} has no {label} {value}"
+            if label == "code":
+                assert set(value.split("|")) <= set(ERRORS), name
     for group in GROUPED.findall(expression):
         assert {label.strip() for label in group.split(",")} <= known, expression
 
@@ -88,6 +136,16 @@ def test_every_alert_says_what_to_do() -> None:
     asked = re.findall(r"runbook_url: docs/operations\.md#(\S+)", rules)
     assert len(asked) == rules.count("- alert:")
     assert set(asked) <= anchors
+
+
+def test_the_page_finds_every_alert() -> None:
+    rules = RULES.read_text()
+    assert [alert.name for alert in metrics_page.alerts()] == re.findall(r"- alert: (\w+)", rules)
+
+
+def test_every_alert_is_tried() -> None:
+    tried = re.findall(r"alertname: (\w+)", (RULES.parent / "parley.rules.test.yml").read_text())
+    assert sorted(tried) == sorted(alert.name for alert in metrics_page.alerts())
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian: prometheus) is not installed")

@@ -1,15 +1,18 @@
+import asyncio
 from collections.abc import Mapping
 
 import pytest
 from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 
-from parley.observe.marks import Fact, Mark, MarkKind, Sample, Subject
+from parley.observe.marks import FACTS, Fact, Mark, MarkKind, Sample, Subject
 from parley.observe.metrics.exposition import expose
 from parley.observe.metrics.instruments import Instruments
 from parley.observe.metrics.session_metrics import SessionMetrics
 
 SUBJECT = Subject(session_id="sess-1", began_s=0.0, pool="own", transport="websocket")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+SPAN = "00f067aa0ba902b7"
 END: Mapping[str, Fact] = {
     "outcome": "upstream-closed",
     "fault": "upstream",
@@ -20,17 +23,24 @@ END: Mapping[str, Fact] = {
     "lost_s": 0.0,
     "held_s_most": 1.0,
     "held_bytes_most": 5000,
-    "output_bytes_most": 0,
+    "output_bytes_most": 700,
+    "dropped_deltas": 3,
 }
 
 
 class Bench:
-    def __init__(self, trace: str = "") -> None:
+    def __init__(self, trace: Mapping[str, str] | None = None) -> None:
         self.registry = CollectorRegistry()
-        self.metrics = SessionMetrics(Instruments(self.registry), lambda _: trace)
+        self.metrics = SessionMetrics(Instruments(self.registry), lambda _: trace or {})
 
     def note(self, kind: MarkKind, **facts: Fact) -> None:
-        self.metrics.note(SUBJECT, Mark(kind, 2.0, 0.0, facts))
+        self.at(2.0, kind, **facts)
+
+    def at(self, at_s: float, kind: MarkKind, **facts: Fact) -> None:
+        self.metrics.note(SUBJECT, Mark(kind, at_s, 0.0, facts))
+
+    def look(self, at_s: float) -> None:
+        self.metrics.sample(SUBJECT, Sample(at_s=at_s, state="live"))
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.registry.get_sample_value(name, labels)
@@ -106,6 +116,9 @@ def bench() -> Bench:
         ),
         (MarkKind.ENDED, END, "parley_session_duration_seconds_sum", {}, 12.0),
         (MarkKind.ENDED, END, "parley_buffer_peak_bytes_sum", {}, 5000.0),
+        (MarkKind.ENDED, END, "parley_output_peak_bytes_sum", {}, 700.0),
+        (MarkKind.ENDED, END, "parley_deltas_dropped_total", {}, 3.0),
+        (MarkKind.MOVED, {**END, "outcome": "moved", "fault": ""}, "parley_deltas_dropped_total", {}, 3.0),
     ],
 )
 def test_a_mark_adds_to_its_metric(
@@ -113,6 +126,11 @@ def test_a_mark_adds_to_its_metric(
 ) -> None:
     bench.note(kind, **facts)
     assert bench.value(name, **labels) == value
+
+
+@pytest.mark.parametrize("kind", MarkKind)
+def test_marks_have_all_that_is_read_of_them(bench: Bench, kind: MarkKind) -> None:
+    bench.note(kind, **dict.fromkeys(FACTS[kind], 1))
 
 
 def test_a_final_that_waited_for_its_client_is_no_time_of_the_models(bench: Bench) -> None:
@@ -179,16 +197,75 @@ def test_what_messages_take_is_counted_by_direction(bench: Bench) -> None:
     assert bench.value("parley_forwarding_seconds_sum", direction="down") == 0.0
 
 
-def test_openmetrics_names_the_trace_of_an_example() -> None:
-    bench = Bench(TRACE)
+BLOCKED = [
+    (MarkKind.INPUT_PAUSED, MarkKind.INPUT_RESUMED, {}, "client-input"),
+    (MarkKind.OUTPUT_BLOCKED, MarkKind.OUTPUT_UNBLOCKED, {}, "client-output"),
+    (MarkKind.LEG_BLOCKED, MarkKind.LEG_UNBLOCKED, {"leg": 3}, "upstream"),
+]
+
+
+@pytest.mark.parametrize(("begin", "end", "facts", "side"), BLOCKED)
+def test_who_does_not_read_is_counted_while_it_lasts_and_once(
+    bench: Bench, begin: MarkKind, end: MarkKind, facts: Mapping[str, Fact], side: str
+) -> None:
+    counted: list[float | None] = []
+    bench.at(2.0, begin, **facts)
+    for at_s in (3.0, 5.5):
+        bench.look(at_s)
+        counted.append(bench.value("parley_blocked_seconds_total", side=side))
+    bench.at(6.0, end, **facts, blocked_s=4.0)
+    bench.look(9.0)
+    counted.append(bench.value("parley_blocked_seconds_total", side=side))
+    assert counted == [1.0, 3.5, 4.0]
+
+
+def test_legs_that_stand_still_are_counted_each(bench: Bench) -> None:
+    bench.at(1.0, MarkKind.LEG_BLOCKED, leg=1)
+    bench.at(2.0, MarkKind.LEG_BLOCKED, leg=2)
+    bench.look(3.0)
+    bench.at(4.0, MarkKind.LEG_UNBLOCKED, leg=1, blocked_s=3.0)
+    bench.look(5.0)
+    assert bench.value("parley_blocked_seconds_total", side="upstream") == 6.0
+
+
+def test_nothing_is_kept_of_a_session_that_is_over(bench: Bench) -> None:
+    bench.note(MarkKind.BEGAN)
+    bench.note(MarkKind.OUTPUT_BLOCKED)
+    bench.note(MarkKind.ENDED, **END)
+    assert bench.metrics.sessions_kept == 0
+
+
+async def test_openmetrics_names_the_trace_of_an_example() -> None:
+    bench = Bench({"trace_id": TRACE, "span_id": SPAN})
     bench.note(MarkKind.TURN_FINAL, turn=1, after_s=0.25)
-    text, content_type = expose(bench.registry, "application/openmetrics-text; version=1.0.0")
+    text, content_type = await expose(bench.registry, "application/openmetrics-text; version=1.0.0")
     assert content_type.startswith("application/openmetrics-text")
-    assert f'# {{trace_id="{TRACE}"}} 0.25' in text.decode()
+    assert f'# {{span_id="{SPAN}",trace_id="{TRACE}"}} 0.25' in text.decode()
 
 
-def test_plain_text_is_what_everybody_else_gets(bench: Bench) -> None:
+async def test_plain_text_is_what_everybody_else_gets(bench: Bench) -> None:
     bench.note(MarkKind.TURN_DROPPED, turn=1)
-    text, content_type = expose(bench.registry, "")
+    text, content_type = await expose(bench.registry, "")
     assert content_type.startswith("text/plain")
     assert 'parley_turns_total{outcome="dropped"} 1.0' in text.decode()
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text; version=1.0.0"])
+async def test_a_piecewise_exposition_is_what_prometheus_client_writes_at_once(bench: Bench, accept: str) -> None:
+    bench.note(MarkKind.TURN_FINAL, turn=1, after_s=0.25)
+    encode, content_type = choose_encoder(accept)
+    at_once = [line for line in encode(bench.registry).decode().splitlines() if "_created" not in line]
+    text, found_type = await expose(bench.registry, accept)
+    assert text.decode().splitlines() == at_once
+    assert found_type == content_type
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text; version=1.0.0"])
+async def test_others_have_their_turn_while_metrics_are_written(bench: Bench, accept: str) -> None:
+    turns = 0
+    writing = asyncio.ensure_future(expose(bench.registry, accept))
+    while not writing.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns > len(list(bench.registry.collect())) / 2
+    assert writing.result()[0].decode().count("# EOF") == (1 if accept else 0)

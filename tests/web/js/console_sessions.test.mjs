@@ -77,6 +77,12 @@ test("every word of the filter has to be somewhere in the row", () => {
   assert.deepEqual(ids(table), []);
 });
 
+test("of the sessions that ended the last to end is first", () => {
+  const table = filled(session("live"));
+  table.ended([over("long-ago", { ago_s: 60, age_s: 500 }), over("just-now", { ago_s: 1, age_s: 2 })], NOW);
+  assert.deepEqual(ids(table), ["live", "just-now", "long-ago"]);
+});
+
 test("the longest lag is that of those that live", () => {
   const table = filled(session("a", { lag_s: 9 }), session("b", { lag_s: 2 }));
   table.ended([over("a")], NOW);

@@ -14,7 +14,15 @@ KEY_ID_MAX_CHARS = 256
 RSA_MIN_BITS = 2_048
 
 _CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+EDDSA, ED25519 = "EdDSA", "Ed25519"
+"""Two names of one algorithm, since Ed25519 is the only curve here: the older one, and the one that says which curve
+(RFC 9864 section 2.2)."""
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+
+
+def same_algorithm(name: str) -> str:
+    """The one name under which an algorithm is compared, as settings have it."""
+    return EDDSA if name == ED25519 else name
 
 
 class KeySetError(Exception):
@@ -101,8 +109,8 @@ def _algorithms(entry: Mapping[str, Any]) -> frozenset[str]:
         case "EC", str(curve) if curve in _CURVES:
             able = frozenset((_CURVES[curve],))
         case "OKP", "Ed25519":
-            able = frozenset(("EdDSA",))
+            able = frozenset((EDDSA,))
         case _:
             able = frozenset()
     named = entry.get("alg")
-    return able if named is None else able & {named} if isinstance(named, str) else frozenset()
+    return able if named is None else able & {same_algorithm(named)} if isinstance(named, str) else frozenset()

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import jwt
+from jwt.algorithms import OKPAlgorithm
 
 from parley.access.action import TENANT
 from parley.access.caller import Caller
 from parley.access.identity import Identity, RequestHead
-from parley.access.jwt.key_set import KEY_ID_MAX_CHARS, VerificationKey
+from parley.access.jwt.key_set import ED25519, KEY_ID_MAX_CHARS, VerificationKey, same_algorithm
 from parley.access.principal import principal_of_key
 from parley.core.errors import ParleyError
 
@@ -66,6 +67,9 @@ class JwtMethod:
         self._expects = expects
         self._keys = keys
         self._clock = clock
+        self._signatures = jwt.PyJWS()
+        # Only keys of that curve are among the issuer's.
+        self._signatures.register_algorithm(ED25519, OKPAlgorithm())
 
     def recognises(self, request: RequestHead) -> bool:
         """Whether it brings something of a JWT's form."""
@@ -83,13 +87,13 @@ class JwtMethod:
         token = tokens[0]
         header = _json_of(token.partition(".")[0], "header")
         algorithm = header.get("alg")
-        if not isinstance(algorithm, str) or algorithm not in self._expects.algorithms:
+        if not isinstance(algorithm, str) or same_algorithm(algorithm) not in self._expects.algorithms:
             raise _refused(f"Its algorithm is none of {', '.join(sorted(self._expects.algorithms))}")
         if foreign := [name for name in _FOREIGN if name in header]:
             raise _refused(f"Its header has a `{foreign[0]}`")
-        key = self._key(header.get("kid"), algorithm)
+        key = self._key(header.get("kid"), same_algorithm(algorithm))
         try:
-            signed = jwt.PyJWS().decode(token, key.key, algorithms=[algorithm])
+            signed = self._signatures.decode(token, key.key, algorithms=[algorithm])
         except (jwt.exceptions.PyJWTError, ValueError, TypeError):
             raise _refused("Its signature is not one of its issuer's") from None
         claims = _json_object(signed, "payload")

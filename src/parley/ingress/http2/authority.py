@@ -132,9 +132,9 @@ class Authority(H2Connection):
         shared.current_window_size -= length
         return True
 
-    def throw_away_plain_data(self, stream_id: int, length: int) -> bool:
-        """Account for a DATA frame of so many bytes, as for `take_plain_data`, of a stream that was reset here before
-        its peer knew. False, and nothing is done, when that has to be asked."""
+    def throw_away_data(self, stream_id: int, length: int) -> bool:
+        """Account for a DATA frame of so many bytes, padding included, of a stream that was reset here before its peer
+        knew. False, and nothing is done, when `receive_data` has to be asked."""
         shared = self._inbound_flow_control_window_manager
         thrown_away = self._thrown_away_bytes.get(stream_id, 0) + length
         if (

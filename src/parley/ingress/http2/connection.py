@@ -219,6 +219,7 @@ class Connection(asyncio.Protocol):
         self._make_room()
         self._credit.open(stream)
         request = request_of(event.headers or (), is_loopback=self._is_loopback, certificate=self._certificate)
+        stream.is_bodiless = request.method == "HEAD"
         if request.method == "CONNECT":
             # Nothing here is a proxy.
             stream.respond(405)

@@ -44,4 +44,9 @@ NOT_PLAIN = END_STREAM | PADDED
 
 def data_frame_head(length: int, stream_id: int) -> bytes:
     """What goes before so many bytes of a stream's data, without padding and END_STREAM."""
-    return _HEAD.pack(length >> 16, length & 0xFFFF, DATA, 0, stream_id)
+    return frame_head(length, DATA, 0, stream_id)
+
+
+def frame_head(length: int, kind: int, flags: int, stream_id: int) -> bytes:
+    """What goes before so many bytes of a frame's payload."""
+    return _HEAD.pack(length >> 16, length & 0xFFFF, kind, flags, stream_id)

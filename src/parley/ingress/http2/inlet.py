@@ -14,6 +14,10 @@ from parley.ingress.http2.stream import Stream
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """RFC 9113 section 3.4."""
 
+CONTROL_FRAME_MAX_BYTES = 1_024
+"""Of a frame that is neither data nor part of a header block. 170 settings are many."""
+
+_LONG = frozenset((fh.DATA, fh.HEADERS, fh.CONTINUATION))
 _HTTP_1_HEAD_BYTES = 4_096
 
 TakeFrame = Callable[[int, int, int, bytes], bool]
@@ -98,18 +102,25 @@ class Inlet:
                 raise Violation(ErrorCodes.FRAME_SIZE_ERROR, "a frame was longer than the longest announced")
             start = position + fh.HEAD_BYTES
             stop = start + length
-            is_plain = kind == fh.DATA and length and not flags & fh.NOT_PLAIN and not guard.block_stream_id
-            if is_plain and stream_id not in streams and authority.throw_away_plain_data(stream_id, length):
+            is_data = kind == fh.DATA and length and not guard.block_stream_id
+            if is_data and stream_id not in streams and authority.throw_away_data(stream_id, length):
                 # Nobody wants it: it is not even put together.
                 credit.settle_shared()
-                self._skipped_bytes = max(0, stop - end)
-                position = min(stop, end)
+                position = self._skip(stop, end)
                 continue
+            if kind > fh.CONTINUATION:
+                # Of a type that nobody knows it is only counted.
+                if not self._take_frame(kind, flags, stream_id, fh.frame_head(0, kind, flags, stream_id)):
+                    return
+                position = self._skip(stop, end)
+                continue
+            if length > CONTROL_FRAME_MAX_BYTES and kind not in _LONG:
+                raise Violation(ErrorCodes.ENHANCE_YOUR_CALM, "a frame was longer than any of its type has to be")
             if stop > end:
                 needed += length
                 self._partial_kind = kind
                 break
-            if is_plain:
+            if is_data and not flags & fh.NOT_PLAIN:
                 stream = streams.get(stream_id)
                 if stream is not None and authority.take_plain_data(stream.protocol, length):
                     stream.receive(data[start:stop])
@@ -122,3 +133,8 @@ class Inlet:
         if position < end:
             self._partial += data[position:]
             self._needed_bytes = needed
+
+    def _skip(self, stop: int, end: int) -> int:
+        """Read past a frame that goes on until `stop`, of which there is as much as until `end`."""
+        self._skipped_bytes = max(0, stop - end)
+        return min(stop, end)

@@ -75,6 +75,7 @@ class Stream:
         "_responded",
         "held",
         "is_blocked",
+        "is_bodiless",
         "is_over",
         "is_queued",
         "is_refused",
@@ -94,6 +95,8 @@ class Stream:
         self.is_over = False
         self.is_queued = False
         """Whether it stands in line to write; the line's own mark."""
+        self.is_bodiless = False
+        """Whether the answer is a head alone: HEAD was asked (RFC 9110 section 9.3.2)."""
         self.is_refused = False
         """Whether the answer's status is that of an error."""
         self._carrier = carrier
@@ -142,7 +145,7 @@ class Stream:
 
     def write(self, data: bytes) -> None:
         """See `Exchange`."""
-        if self.is_over or self._is_finishing or not data:
+        if self.is_over or self._is_finishing or not data or self.is_bodiless:
             return
         assert self._responded, "an answer begins with its head"
         limits = self._carrier.limits

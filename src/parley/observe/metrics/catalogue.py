@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from parley.observe.metrics.metric import FAST_S, LONG_S, SIZES, SPEECH_S, Metric
+from parley.observe.metrics.metric import FAST_S, LONG_S, OPENING_S, SIZES, SPEECH_S, Metric
 
 _OUTCOME = "resumed (nothing lost), rehydrated (decoded again on another leg) or restarted (something lost)"
+_OUTCOMES = ("resumed", "rehydrated", "restarted")
 _POOL = "the pool's name: `own`, or endpoint/variant"
 _CODE = "the error's code, as docs/errors.md lists it"
 
@@ -39,7 +40,6 @@ SESSIONS: tuple[Metric, ...] = (
         help="How long sessions lived on this node.",
         means="A shift to short ones is clients that give up, or that are cut off.",
         bounds=LONG_S,
-        otlp="gen_ai.server.request.duration",
     ),
     Metric(
         name="parley_queue_wait_seconds",
@@ -64,6 +64,7 @@ TURNS: tuple[Metric, ...] = (
         help="Turns that are over, by how.",
         means="A share of failed ones is text that clients miss.",
         labels={"outcome": "final, failed, or dropped by its client"},
+        words={"outcome": ("final", "failed", "dropped")},
     ),
     Metric(
         name="parley_turn_first_text_seconds",
@@ -72,6 +73,8 @@ TURNS: tuple[Metric, ...] = (
         means="What people feel as slow captions; it includes the silence before they speak.",
         bounds=SPEECH_S,
         otlp="gen_ai.server.time_to_first_token",
+        # Both are required there. Neither list of values has a gateway for speech, and both may be added to.
+        otlp_attributes={"gen_ai.operation.name": "transcription", "gen_ai.provider.name": "parley"},
     ),
     Metric(
         name="parley_turn_final_seconds",
@@ -95,6 +98,7 @@ CONTINUITY: tuple[Metric, ...] = (
         help="Clients that came back to their session, by what came of it.",
         means="Many: networks or balancers cut connections. restarted: words were lost.",
         labels={"outcome": _OUTCOME},
+        words={"outcome": _OUTCOMES},
     ),
     Metric(
         name="parley_away_seconds",
@@ -109,6 +113,7 @@ CONTINUITY: tuple[Metric, ...] = (
         help="Legs that were lost and replaced, by what came of it.",
         means="Each is a model server that failed under a session, which the client did not have to notice.",
         labels={"outcome": _OUTCOME},
+        words={"outcome": _OUTCOMES},
     ),
     Metric(
         name="parley_recovery_seconds",
@@ -135,6 +140,7 @@ CONTINUITY: tuple[Metric, ...] = (
         help="Audio that was dropped at a bound, where the session's policy says so.",
         means="The model does not keep up: parley_lag_seconds.",
         labels={"reason": "input-overrun"},
+        words={"reason": ("input-overrun",)},
     ),
 )
 
@@ -145,13 +151,14 @@ LEGS: tuple[Metric, ...] = (
         help="Streams on model servers that sessions asked for, by what for.",
         means="successor are rotations, recovery are losses.",
         labels={"purpose": "new, return, successor or recovery"},
+        words={"purpose": ("new", "return", "successor", "recovery")},
     ),
     Metric(
         name="parley_leg_open_seconds",
         kind="histogram",
         help="From asking for a stream to its being open, the queue included.",
         means="A slow handshake is a model server that is overloaded or far away.",
-        bounds=FAST_S,
+        bounds=OPENING_S,
     ),
     Metric(
         name="parley_legs_failed",
@@ -209,8 +216,10 @@ PACE: tuple[Metric, ...] = (
         name="parley_forwarding_seconds",
         kind="histogram",
         help="How long one in 32 messages took through this server, from the loop's turn in which it came.",
-        means="What Parley itself adds. Rises with parley_loop_lag_seconds.",
+        means="What Parley itself adds, and up to 1 ms more: so fine is the loop's clock. Rises with "
+        "parley_loop_lag_seconds.",
         labels={"direction": "up, to the model, or down, to the client"},
+        words={"direction": ("up", "down")},
         bounds=FAST_S,
     ),
 )
@@ -223,6 +232,7 @@ PRESSURE: tuple[Metric, ...] = (
         means="client-output: slow clients. client-input: audio faster than the model. upstream: a model server "
         "that stands still.",
         labels={"side": "client-input, client-output or upstream"},
+        words={"side": ("client-input", "client-output", "upstream")},
     ),
     Metric(
         name="parley_buffer_bytes",
@@ -238,6 +248,19 @@ PRESSURE: tuple[Metric, ...] = (
         means="How near sessions come to session.held_audio_max_s.",
         bounds=SIZES,
     ),
+    Metric(
+        name="parley_output_peak_bytes",
+        kind="histogram",
+        help="The most results that a session held for its client, when it ended.",
+        means="How near sessions come to session.output_max_bytes.",
+        bounds=SIZES,
+    ),
+    Metric(
+        name="parley_deltas_dropped",
+        kind="counter",
+        help="Pieces of text that slow clients were not sent, counted when their session ends; finals have it all.",
+        means="Clients that read too slowly for live text: parley_blocked_seconds_total.",
+    ),
 )
 
 NODE: tuple[Metric, ...] = (
@@ -247,6 +270,7 @@ NODE: tuple[Metric, ...] = (
         help="Live sessions, by state.",
         means="detached ones wait for their clients, queued ones for a model server.",
         labels={"state": "queued, live, parked, recovering, detached or leaving"},
+        words={"state": ("queued", "live", "parked", "recovering", "detached", "leaving")},
     ),
     Metric(
         name="parley_places",
@@ -301,11 +325,18 @@ NODE: tuple[Metric, ...] = (
         labels={"pool": _POOL},
     ),
     Metric(
+        name="parley_model_server_starts",
+        kind="counter",
+        help="How often the node has started its own model server, where it has one.",
+        means="More than one: it crashed, or was killed. Its sessions recover when it is back.",
+    ),
+    Metric(
         name="parley_loop_lag_seconds",
         kind="gauge",
         help="How late the event loop was in the last minute: half of the time, all but a hundredth of it, at worst.",
         means="The gateway's own saturation. Over 50 ms for p99 everybody on the node feels it.",
         labels={"quantile": "0.5, 0.99 or 1"},
+        words={"quantile": ("0.5", "0.99", "1")},
     ),
     Metric(
         name="parley_resident_memory_bytes",
@@ -318,6 +349,12 @@ NODE: tuple[Metric, ...] = (
         kind="gauge",
         help="1 while balancers should send clients here, as /ping says.",
         means="0 on a node that should serve: `parley node` says why.",
+    ),
+    Metric(
+        name="parley_starting",
+        kind="gauge",
+        help="1 until a model server has answered for the first time.",
+        means="1 for minutes while a model is loaded; for longer it is never going to be.",
     ),
     Metric(
         name="parley_draining",

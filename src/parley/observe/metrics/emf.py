@@ -2,7 +2,8 @@
 
 SageMaker's containers have nothing that scrapes them, but what they print to stdout is in CloudWatch Logs. The format
 is that of AWS's "CloudWatch embedded metric format specification", version 0: at most 100 metrics and 30 dimensions a
-line, a histogram as `Values` with `Counts`.
+line. The specification has numbers alone; a histogram is written as AWS's exporter in OpenTelemetry's collector does
+(awsemfexporter, `cWMetricHistogram`): `Values` with `Counts`, and what they come to.
 """
 
 import json
@@ -46,16 +47,27 @@ class EmbeddedMetrics:
         return more or None
 
 
-def _values(metric: Metric, now: Distribution, before: Distribution | None) -> Mapping[str, list[float]] | None:
+def _values(metric: Metric, now: Distribution, before: Distribution | None) -> Mapping[str, object] | None:
     """What came since, each at the upper bound of its bucket, and at the last one what was above all."""
-    counts = now.counts
+    counts, total = now.counts, now.sum
     if before is not None:
         counts = tuple(new - old for new, old in zip(now.counts, before.counts, strict=True))
+        total -= before.sum
     bounds = (*metric.bounds, metric.bounds[-1])
-    found = [(bound, count) for bound, count in zip(bounds, counts, strict=True) if count]
+    found = [(bound, number) for bound, number in zip(bounds, counts, strict=True) if number]
     if not found:
         return None
-    return {"Values": [bound for bound, _ in found], "Counts": [float(count) for _, count in found]}
+    values, count = [bound for bound, _ in found], sum(counts)
+    least = bounds.index(values[0])
+    return {
+        "Values": values,
+        "Counts": [float(number) for _, number in found],
+        "Max": values[-1],
+        "Min": bounds[least - 1] if least else 0.0,
+        "Count": count,
+        # No mean is over the most: what was above all bounds counts as the last one here too.
+        "Sum": round(min(total, values[-1] * count), 6),
+    }
 
 
 def _line(labels: Mapping[str, str], metrics: Iterable[tuple[Metric, object]], at_ms: int) -> str:

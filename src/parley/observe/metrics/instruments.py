@@ -22,16 +22,20 @@ class Instruments:
             labels = tuple(metric.labels)
             if metric.kind == "counter" and metric.name not in COLLECTED:
                 self._counters[metric.name] = Counter(metric.name, metric.help, labels, registry=registry)
+                for given in metric.beginnings:
+                    self._counters[metric.name].labels(**self._bounded(metric.name, given))
             elif metric.kind == "histogram":
                 self._histograms[metric.name] = Histogram(
                     metric.name, metric.help, labels, registry=registry, buckets=metric.bounds
                 )
+                for given in metric.beginnings:
+                    self._histograms[metric.name].labels(**self._bounded(metric.name, given))
 
     def count(self, name: str, amount: float = 1.0, exemplar: Exemplar | None = None, **labels: str) -> None:
-        """So much more of this counter."""
+        """So much more of this counter; what is below 0 is nothing, as no clock that is off may end a session."""
         counter = self._counters[name]
         given = dict(exemplar) if exemplar else None
-        (counter.labels(**self._bounded(name, labels)) if labels else counter).inc(amount, given)
+        (counter.labels(**self._bounded(name, labels)) if labels else counter).inc(max(0.0, amount), given)
 
     def observe(self, name: str, value: float, exemplar: Exemplar | None = None, **labels: str) -> None:
         """One more of this histogram."""
@@ -51,5 +55,5 @@ class Instruments:
         return value
 
 
-COLLECTED = frozenset({"parley_sessions_refused"})
+COLLECTED = frozenset({"parley_model_server_starts", "parley_sessions_refused"})
 """Counters that the node has anyway, and that are read when somebody asks."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from opentelemetry.sdk.metrics import Exemplar
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     Gauge,
@@ -42,9 +43,29 @@ def _metric(known: Known, readings: Sequence[Reading], began_ns: int, now_ns: in
         points = [_distribution(known, reading, began_ns, now_ns) for reading in readings]
         data = Histogram(points, cumulative)
     else:
-        numbers = [NumberDataPoint(dict(one.labels), began_ns, now_ns, _number(one)) for one in readings]
+        numbers = [
+            NumberDataPoint(_attributes(known, one), began_ns, now_ns, _number(one), _exemplars(one))
+            for one in readings
+        ]
         data = Gauge(numbers) if known.kind == "gauge" else Sum(numbers, cumulative, is_monotonic=True)
     return Metric(known.otlp_name, known.help, _UNITS[known.unit], data)
+
+
+def _attributes(known: Known, reading: Reading) -> dict[str, str]:
+    return {**known.otlp_attributes, **dict(reading.labels)}
+
+
+def _exemplars(reading: Reading) -> list[Exemplar]:
+    return [
+        Exemplar(
+            {},
+            example.value,
+            int(example.at_s * 1e9),
+            span_id=int(example.trace["span_id"], 16),
+            trace_id=int(example.trace["trace_id"], 16),
+        )
+        for example in reading.examples
+    ]
 
 
 def _number(reading: Reading) -> float:
@@ -56,14 +77,15 @@ def _distribution(known: Known, reading: Reading, began_ns: int, now_ns: int) ->
     value = reading.value
     assert isinstance(value, Distribution), "it is no number"
     return HistogramDataPoint(
-        attributes=dict(reading.labels),
+        attributes=_attributes(known, reading),
         start_time_unix_nano=began_ns,
         time_unix_nano=now_ns,
         count=value.count,
         sum=value.sum,
         bucket_counts=value.counts,
         explicit_bounds=known.bounds,
-        # Not kept: what is asked of them is answered by the buckets.
-        min=0.0,
-        max=0.0,
+        # Not kept: what is asked of them is answered by the buckets. They may be left out, though the types say no.
+        min=None,  # type: ignore[arg-type]
+        max=None,  # type: ignore[arg-type]
+        exemplars=_exemplars(reading),
     )

@@ -1,12 +1,13 @@
 """What the marks and samples of sessions add to the metrics."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from parley.observe.marks import Fact, Mark, MarkKind, Sample, Subject
 from parley.observe.metrics.instruments import Exemplar, Instruments
 
-TraceOf = Callable[[str], str]
-"""The trace id of a session; empty when it is not traced."""
+TraceOf = Callable[[str], Mapping[str, str]]
+"""`trace_id` and `span_id` of a session, in hexadecimal; empty when it is not traced."""
 
 
 class SessionMetrics:
@@ -17,6 +18,12 @@ class SessionMetrics:
         self._trace_of = trace_of
         # Of those that live, the audio that was counted.
         self._received_s: dict[str, float] = {}
+        self._blocks: dict[str, dict[tuple[str, int], _Block]] = {}
+
+    @property
+    def sessions_kept(self) -> int:
+        """Sessions of which something is remembered here: those that live."""
+        return len(self._received_s.keys() | self._blocks.keys())
 
     # ---- marks
 
@@ -27,8 +34,7 @@ class SessionMetrics:
             note(self, subject, mark)
 
     def _exemplar(self, subject: Subject) -> Exemplar | None:
-        trace = self._trace_of(subject.session_id) if self._trace_of is not None else ""
-        return {"trace_id": trace} if trace else None
+        return (self._trace_of(subject.session_id) or None) if self._trace_of is not None else None
 
     def _receive(self, subject: Subject, received_s: float) -> None:
         more_s = received_s - self._received_s.get(subject.session_id, 0.0)
@@ -86,14 +92,24 @@ class SessionMetrics:
         phase = "opening" if mark.facts["opening"] else "open"
         self._on.count("parley_legs_failed", 1.0, self._exemplar(subject), code=_word(mark, "code"), phase=phase)
 
-    def _input_resumed(self, _subject: Subject, mark: Mark) -> None:
-        self._on.count("parley_blocked_seconds", _number(mark, "blocked_s"), side="client-input")
+    def _blocked(self, subject: Subject, mark: Mark) -> None:
+        key = _SIDES[mark.kind], int(mark.facts.get("leg", 0))
+        self._blocks.setdefault(subject.session_id, {})[key] = _Block(mark.at_s)
 
-    def _output_unblocked(self, _subject: Subject, mark: Mark) -> None:
-        self._on.count("parley_blocked_seconds", _number(mark, "blocked_s"), side="client-output")
+    def _unblocked(self, subject: Subject, mark: Mark) -> None:
+        side = _SIDES[mark.kind]
+        blocks = self._blocks.get(subject.session_id, {})
+        block = blocks.pop((side, int(mark.facts.get("leg", 0))), None)
+        if not blocks:
+            self._blocks.pop(subject.session_id, None)
+        counted_s = 0.0 if block is None else block.counted_s
+        self._on.count("parley_blocked_seconds", _number(mark, "blocked_s") - counted_s, side=side)
 
-    def _leg_unblocked(self, _subject: Subject, mark: Mark) -> None:
-        self._on.count("parley_blocked_seconds", _number(mark, "blocked_s"), side="upstream")
+    def _count_blocked(self, blocks: "Mapping[tuple[str, int], _Block]", at_s: float) -> None:
+        # While it lasts: what is only told when it is over has no rate.
+        for (side, _), block in blocks.items():
+            self._on.count("parley_blocked_seconds", at_s - block.since_s - block.counted_s, side=side)
+            block.counted_s = max(block.counted_s, at_s - block.since_s)
 
     def _ended(self, subject: Subject, mark: Mark) -> None:
         facts: Mapping[str, Fact] = mark.facts
@@ -101,11 +117,14 @@ class SessionMetrics:
         outcome, fault = _word(mark, "outcome"), str(facts["fault"])
         self._receive(subject, _number(mark, "received_s"))
         self._received_s.pop(subject.session_id, None)
+        self._blocks.pop(subject.session_id, None)
         on.count("parley_sessions_ended", 1.0, exemplar, outcome=outcome, fault=fault)
         if outcome == "abandoned":
             return
         on.observe("parley_session_duration_seconds", _number(mark, "age_s"), exemplar)
         on.observe("parley_buffer_peak_bytes", _number(mark, "held_bytes_most"), exemplar)
+        on.observe("parley_output_peak_bytes", _number(mark, "output_bytes_most"), exemplar)
+        on.count("parley_deltas_dropped", _number(mark, "dropped_deltas"))
 
     # ---- samples
 
@@ -113,6 +132,9 @@ class SessionMetrics:
         """See `MarkSink`."""
         on = self._on
         self._receive(subject, sample.received_s)
+        blocks = self._blocks.get(subject.session_id)
+        if blocks is not None:
+            self._count_blocked(blocks, sample.at_s)
         on.observe("parley_lag_seconds", sample.lag_s)
         on.observe("parley_commit_lag_seconds", sample.uncommitted_s)
         on.observe("parley_buffer_bytes", sample.buffer_bytes)
@@ -130,6 +152,14 @@ class SessionMetrics:
         self._on.observe("parley_forwarding_seconds", max(0.0, seconds), direction=direction)
 
 
+@dataclass(slots=True)
+class _Block:
+    """Somebody does not read, since when in the session's life, and how much of it was counted."""
+
+    since_s: float
+    counted_s: float = 0.0
+
+
 def _number(mark: Mark, name: str) -> float:
     return float(mark.facts[name])
 
@@ -137,6 +167,15 @@ def _number(mark: Mark, name: str) -> float:
 def _word(mark: Mark, name: str) -> str:
     return str(mark.facts[name])
 
+
+_SIDES: Mapping[MarkKind, str] = {
+    MarkKind.INPUT_PAUSED: "client-input",
+    MarkKind.INPUT_RESUMED: "client-input",
+    MarkKind.OUTPUT_BLOCKED: "client-output",
+    MarkKind.OUTPUT_UNBLOCKED: "client-output",
+    MarkKind.LEG_BLOCKED: "upstream",
+    MarkKind.LEG_UNBLOCKED: "upstream",
+}
 
 _NOTES: Mapping[MarkKind, Callable[[SessionMetrics, Subject, Mark], None]] = {
     MarkKind.BEGAN: SessionMetrics._began,
@@ -152,9 +191,12 @@ _NOTES: Mapping[MarkKind, Callable[[SessionMetrics, Subject, Mark], None]] = {
     MarkKind.LEG_ASKED: SessionMetrics._leg_asked,
     MarkKind.LEG_OPENED: SessionMetrics._leg_opened,
     MarkKind.LEG_FAILED: SessionMetrics._leg_failed,
-    MarkKind.INPUT_RESUMED: SessionMetrics._input_resumed,
-    MarkKind.OUTPUT_UNBLOCKED: SessionMetrics._output_unblocked,
-    MarkKind.LEG_UNBLOCKED: SessionMetrics._leg_unblocked,
+    MarkKind.INPUT_PAUSED: SessionMetrics._blocked,
+    MarkKind.OUTPUT_BLOCKED: SessionMetrics._blocked,
+    MarkKind.LEG_BLOCKED: SessionMetrics._blocked,
+    MarkKind.INPUT_RESUMED: SessionMetrics._unblocked,
+    MarkKind.OUTPUT_UNBLOCKED: SessionMetrics._unblocked,
+    MarkKind.LEG_UNBLOCKED: SessionMetrics._unblocked,
     MarkKind.ENDED: SessionMetrics._ended,
     MarkKind.MOVED: SessionMetrics._ended,
 }

@@ -86,6 +86,11 @@ class SessionTrace:
         """In hexadecimal, as W3C Trace Context has it."""
         return trace.format_trace_id(self._root.span.get_span_context().trace_id)
 
+    @property
+    def span_id(self) -> str:
+        """The id of the session's own span, in hexadecimal."""
+        return trace.format_span_id(self._root.span.get_span_context().span_id)
+
     def headers(self, leg: int) -> Mapping[str, str]:
         """What names the span of a leg to its model server; that of the session where the leg has none."""
         opened = self._open.get(("leg", leg), self._root)

@@ -49,6 +49,13 @@ class TraceSink:
         session = self._sessions.get(session_id)
         return session.trace_id if session is not None and session.is_recorded else ""
 
+    def exemplar(self, session_id: str) -> Mapping[str, str]:
+        """`trace_id` and `span_id` of a session that is recorded, in hexadecimal; empty for one that is not."""
+        session = self._sessions.get(session_id)
+        if session is None or not session.is_recorded:
+            return _NONE
+        return {"trace_id": session.trace_id, "span_id": session.span_id}
+
     def headers(self, session_id: str, leg: int) -> Mapping[str, str]:
         """W3C Trace Context for the handshake of a leg, as HTTP headers; none for a session without a trace."""
         session = self._sessions.get(session_id)

@@ -32,7 +32,8 @@ NodeState = Literal["starting", "ready", "unready", "draining", "drained"]
 
 _AFTER_CHARS_MAX = 128
 
-_Found = tuple[SessionRunner, Seat, "Pool"]
+Found = tuple[SessionRunner, Seat, "Pool"]
+"""A session that lives, and where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,13 +260,22 @@ class Inventory:
             page.append(_session(runner, seat, pool, survey, members[pool.name]))
         return SessionPage(sessions=page, next=following, total=len(seen))
 
-    def _all(self) -> Iterator[_Found]:
+    def by_age(self) -> list[Found]:
+        """All sessions, the oldest first."""
+        return sorted(self._all(), key=lambda one: (one[0].name.created_s, one[0].name.session_id))
+
+    def viewer(self) -> Callable[[Found], SessionView]:
+        """Shows a session as it is when it is asked, on the model servers that it was on when this was."""
+        members = {pool.name: _members(pool) for pool in self.pools}
+        return lambda one: _session(*one, one[0].survey(), members[one[2].name])
+
+    def _all(self) -> Iterator[Found]:
         for pool in self.pools:
             for runner, seat in pool.host.seats.items():
                 yield runner, seat, pool
 
 
-def _in_order(sessions: Sequence[_Found], prefix: str, after: str) -> Iterator[_Found]:
+def _in_order(sessions: Sequence[Found], prefix: str, after: str) -> Iterator[Found]:
     """Those that follow, by age: whoever ends meanwhile, none is shown twice or left out."""
     number = 0
     heap = []

@@ -4,6 +4,7 @@ A request passes, in this order: is it for this machine's name (a page in a brow
 127.0.0.1), who sends it, may they do this, is its body JSON (no form of a page can send that) and small.
 """
 
+import asyncio
 import contextlib
 import inspect
 import logging
@@ -18,10 +19,10 @@ from parley.access.gate import Gate
 from parley.access.identity import Identity
 from parley.core.errors import ParleyError
 from parley.ingress.answers import error_response, method_not_allowed, name_server
-from parley.ingress.continuing import refuse_body
+from parley.ingress.continuing import check_body, refuse_body
 from parley.ingress.door import Door, DoorLimits, Visitor
 from parley.ingress.request_heads import of_request
-from parley.ingress.small_reads import SmallReads
+from parley.ingress.small_reads import SERVER_OPTIONS, SmallReads
 from parley.server.addresses import is_loopback
 from parley.server.admin.openapi import OPENAPI_PATH, document
 from parley.server.admin.routes import PREFIX, ROUTES, Asker, Operations, Raw, Route, read_body, read_query
@@ -29,14 +30,17 @@ from parley.server.metrics import Metrics
 from parley.server.settings.document import AdminSettings
 from parley.server.start import cannot_listen
 from parley.server.tls_endpoints import Contexts
+from parley.web.pages import page_routes
 
 _log = logging.getLogger("parley.admin")
 
 METRICS_PATH = "/metrics"
+CONSOLE_PATH = "/console"
 BODY_MAX_BYTES = 4_096
 CONNECTIONS_MAX = 64
 _IDLE_TIMEOUT_S = 30.0
 _CLOSE_TIMEOUT_S = 1.0
+_READER_TIMEOUT_S = 20.0
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -56,7 +60,7 @@ def admin_application(
         except ParleyError as error:
             if request.can_read_body and not request.content.is_eof():
                 # Nothing of a body is read of whoever may not send one.
-                return _unstored(refuse_body(request, error))
+                return _unstored(refuse_body(error))
             return _error(error)
         except web.HTTPNotFound:
             return _error(ParleyError("not-found", "See /admin/v1/openapi.json."))
@@ -84,6 +88,12 @@ def admin_application(
         return _json(described)
 
     application.router.add_route("GET", OPENAPI_PATH, openapi)
+    application.add_routes(page_routes("console", CONSOLE_PATH))
+
+    async def stop_watches(_application: web.Application) -> None:
+        operations.stop_watches()
+
+    application.on_shutdown.append(stop_watches)
     if metrics is not None:
         application.router.add_route("GET", METRICS_PATH, _metrics_handler(metrics, gate))
     return application
@@ -94,7 +104,7 @@ def _metrics_handler(metrics: Metrics, gate: Gate) -> _Handler:
         """What a Prometheus asks for: not in the audit log, several times a minute."""
         identity = gate.identify(of_request(request))
         gate.allow(identity.caller, "observe", NODE_TARGET)
-        body, content_type = metrics.expose(request.headers.get("Accept", ""))
+        body, content_type = await metrics.expose(request.headers.get("Accept", ""))
         return _unstored(web.Response(body=body, headers={"Content-Type": content_type}))
 
     return handle
@@ -135,6 +145,7 @@ async def _perform(route: Route, operations: Operations, asker: Asker, target: s
     if route.has_body:
         if request.content_type != "application/json":
             raise ParleyError("bad-request", "Its Content-Type has to be application/json.")
+        check_body(request)
         asked = read_body(route.takes, await request.read())
     else:
         asked = read_query(route.takes, request.query)
@@ -144,7 +155,7 @@ async def _perform(route: Route, operations: Operations, asker: Asker, target: s
 
 def _note(route: Route, asker: Asker, target: str, tenant: str, outcome: str) -> None:
     """Who saw or did what, for the audit log; that somebody looked at the node itself is nothing to note."""
-    if route.method == "GET" and route.scope == "node":
+    if route.method == "GET" and route.scope in ("node", "self"):
         return
     session_id = target if route.target == "id" else ""
     facts = {"route": f"{route.method} {route.path}"}
@@ -157,12 +168,23 @@ async def _raw(request: web.Request, answer: Raw) -> web.StreamResponse:
     if isinstance(answer.body, bytes):
         return _unstored(web.Response(body=answer.body, content_type=answer.content_type))
     response = web.StreamResponse(headers={"Content-Type": answer.content_type, "Cache-Control": "no-store"})
-    await response.prepare(request)
     async with contextlib.aclosing(answer.body) as pieces:
+        await response.prepare(request)
         async for piece in pieces:
-            await response.write(piece)
+            await _write(request, response, piece)
     await response.write_eof()
     return response
+
+
+async def _write(request: web.Request, response: web.StreamResponse, piece: bytes) -> None:
+    """Write, and cut off a reader that takes nothing for too long."""
+    try:
+        async with asyncio.timeout(_READER_TIMEOUT_S):
+            await response.write(piece)
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionError("its reader takes nothing") from None
 
 
 def _check_host(host: str) -> None:
@@ -208,6 +230,7 @@ class AdminPort:
             handle_signals=False,
             keepalive_timeout=_IDLE_TIMEOUT_S,
             shutdown_timeout=_CLOSE_TIMEOUT_S,
+            **SERVER_OPTIONS,
         )
         # Before their heads as after them, so many connections at the most.
         self._door = Door(self._heard, DoorLimits(unheard_max=CONNECTIONS_MAX), tls)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
-from parley.access.action import NODE, NODE_TARGET, Action
+from parley.access.action import NODE, NODE_TARGET, Action, Target
 from parley.core import events as ev
 from parley.core.errors import ParleyError
 from parley.observe.loop_lag import WINDOW_MAX_S
@@ -22,6 +22,7 @@ from parley.server.admin.inventory import (
     UpstreamList,
     UpstreamView,
 )
+from parley.server.admin.permissions import Me, MeQuery, me
 from parley.server.admin.retained import (
     TEXT,
     VTT,
@@ -32,6 +33,7 @@ from parley.server.admin.retained import (
     TranscriptQuery,
 )
 from parley.server.admin.timelines import EndedList, TimelineAnswer, Timelines
+from parley.server.admin.watching import EVENT_STREAM, Watching, WatchQuery
 from parley.server.draining import Draining, DrainView
 from parley.server.retained_views import Purged, RetainedList, TranscriptView
 from parley.server.session_state import SESSION_STATES
@@ -114,8 +116,10 @@ class Operations:
         retained: "Retained | None" = None,
         *,
         timelines: Timelines,
+        watching: Watching,
     ) -> None:
         self._timelines = timelines
+        self._watching = watching
         self._retained = RetainedOperations(retained)
         self._inventory = inventory
         self._draining = draining
@@ -130,7 +134,7 @@ class Operations:
         """
         if route.scope == "record":
             return await self._retained.check(asker, "read" if route.action == "read" else "end", target)
-        if route.scope in ("sessions", "caller"):
+        if route.scope in ("sessions", "caller", "self"):
             return asker.caller.tenant_name
         if route.scope == "timeline":
             past = self._timelines.target_of(target)
@@ -147,6 +151,22 @@ class Operations:
             raise ParleyError("session-not-found")
         asker.gate.allow(asker.caller, route.action, of)
         return of.tenant
+
+    def me(self, asker: Asker, _target: str, query: MeQuery) -> Me:
+        """What whoever asks may do."""
+        return me(asker, query, self._target_of)
+
+    def _target_of(self, session_id: str) -> Target | None:
+        found = self._inventory.find(session_id)
+        return self._timelines.target_of(session_id) if found is None else self._inventory.target_of(*found)
+
+    def watch(self, asker: Asker, _target: str, query: WatchQuery) -> Raw:
+        """What they may observe, as it changes."""
+        return self._watching.watch(asker, query)
+
+    def stop_watches(self) -> None:
+        """Tell those who watch that the node stops."""
+        self._watching.stop()
 
     def node(self, _asker: Asker, _target: str, query: NodeQuery) -> NodeView:
         """The node."""
@@ -256,13 +276,13 @@ class Route:
     """A route: `takes` are the fields of its body, or of its query for GET and DELETE; `fails` the codes of errors of
     its own. `action` is what whoever asks has to be allowed, on what `scope` says: the node, the session of the path,
     that session although it may have ended (`timeline`), what is kept of it (`record`), each session that is then
-    shown, or what the operation finds out itself (`caller`). `target` is the placeholder in the path, if there is one,
-    `media` what is answered with beside JSON, or instead."""
+    shown, what the operation finds out itself (`caller`), or nothing, where it is about them alone (`self`). `target`
+    is the placeholder in the path, if there is one, `media` what is answered with beside JSON, or instead."""
 
     method: Literal["GET", "POST", "DELETE"]
     path: str
     action: Action
-    scope: Literal["node", "session", "timeline", "sessions", "record", "caller"]
+    scope: Literal["node", "session", "timeline", "sessions", "record", "caller", "self"]
     summary: str
     takes: type[msgspec.Struct]
     gives: type[object]
@@ -281,6 +301,13 @@ _ID = "id"
 _NAME = "name"
 
 ROUTES: tuple[Route, ...] = (
+    Route("GET", "/me", "observe", "self", "See what you may do", MeQuery, Me, Operations.me, ("session-not-found",)),
+    Route(
+        *("GET", "/watch", "observe", "caller", "Be told what changes, as server-sent events"),
+        *(WatchQuery, Raw, Operations.watch),
+        fails=("at-capacity",),
+        media=(EVENT_STREAM,),
+    ),
     Route("GET", "/node", "observe", "node", "See the node", NodeQuery, NodeView, Operations.node),
     Route("GET", "/sessions", "observe", "sessions", "List sessions", SessionQuery, SessionPage, Operations.sessions),
     Route(

@@ -20,7 +20,7 @@ from parley.server.settings.wording import hint, not_what_it_is, shown
 
 CONFIG_VARIABLE = "PARLEY_CONFIG"
 PRESET_VARIABLE = "PARLEY_PRESET"
-CLIENT_VARIABLES = ("PARLEY_API_KEY", "PARLEY_URL")
+CLIENT_VARIABLES = ("PARLEY_ADMIN_URL", "PARLEY_API_KEY", "PARLEY_URL")
 """Read by the client's commands; a shell that has them set may run servers too."""
 FILE_MAX_BYTES = 1_048_576
 

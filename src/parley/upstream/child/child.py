@@ -112,6 +112,8 @@ class ModelServerChild:
         self.state = ChildState.STOPPED
         self.pid: int | None = None
         """The process at the root of its tree while it runs: the reaper, which has little memory itself."""
+        self.starts = 0
+        """How often it was started."""
 
     @property
     def url(self) -> str:
@@ -166,6 +168,7 @@ class ModelServerChild:
         ) as process:
             _log.info("%s is starting (process %d)", self._name, process.pid)
             self.pid = process.pid
+            self.starts += 1
             try:
                 if await self._wait_healthy(process.exited, probe):
                     ready_at = clock()
