@@ -70,10 +70,7 @@ def _admin_lines(ready: Ready) -> str:
     if not ready.admin_url:
         return ""
     option = "" if ready.admin_url == DEFAULT_ADMIN_URL else f" --admin {ready.admin_url}"
-    return (
-        f"  operator console         {ready.admin_url}/console\n"
-        f"  see what is live         parley sessions{option}\n"
-    )
+    return f"  operator console         {ready.admin_url}/console\n  see what is live         parley sessions{option}\n"
 
 
 def _sagemaker_lines(ready: Ready) -> str:
