@@ -189,4 +189,4 @@ async def test_aiohttp_shows_when_it_has_stopped_reading() -> None:
         )
         assert protocol._reading_paused, f"aiohttp {aiohttp.__version__}"
     finally:
-        await server.shutdown(0.0)
+        await server.shutdown(0.01)

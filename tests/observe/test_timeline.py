@@ -108,5 +108,12 @@ def test_the_curve_is_bounded() -> None:
     assert curve[-1].lag_s == 0.5
 
 
+def test_the_most_that_waits_is_known_while_the_session_lives() -> None:
+    line = Timeline(SUBJECT)
+    for held_s in (0.2, 0.7, 0.1):
+        line.sample(Sample(at_s=1.0, state="live", held_s=held_s), 0.0)
+    assert line.view().totals.held_s_most == 0.7
+
+
 def test_a_session_that_lives_is_as_old_as_it_is_said_to_be() -> None:
     assert timeline(mark(MarkKind.BEGAN, 0.0)).view(12.5).age_s == 12.5

@@ -112,6 +112,7 @@ class Timeline:
         if self._places is None or self._curve is None:
             self._places, self._curve = Places(), deque(maxlen=CURVE_MAX)
         self._places.sample(sample, loop_late_s)
+        self.totals.held_s_most = max(self.totals.held_s_most, round(sample.held_s, 4))
         self._curve.append(
             CurvePoint(
                 round(sample.at_s, 2),
