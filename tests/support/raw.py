@@ -142,9 +142,13 @@ class RawSocket:
         body = await bounded("a response's body", self._reader.readexactly(length))
         return Response(int(status_line.split(" ")[1]), headers, body)
 
-    async def frame(self) -> Received:
-        """The next frame of the server, which is never masked (RFC 6455 section 5.1)."""
-        return await bounded("a frame", self._frame())
+    async def frame(self, *, with_round_trips: bool = False) -> Received:
+        """The next frame of the server, which is never masked (RFC 6455 section 5.1). The pings with which it measures
+        round trips, at any time, are passed over unless they are wanted."""
+        received = await bounded("a frame", self._frame())
+        while received.opcode == PING and received.payload.startswith(b"rt") and not with_round_trips:
+            received = await bounded("a frame", self._frame())
+        return received
 
     async def until_close(self) -> tuple[list[Received], Received]:
         """The frames before the close frame, and that one."""
